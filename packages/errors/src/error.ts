@@ -1,0 +1,67 @@
+/**
+ * What went wrong, as a closed list. Each code has one gRPC status (in `@downpour/protocol`) and one exit
+ * status (below), so that a reason survives every boundary it crosses.
+ *
+ * - `usage`: a command line, a job file or a configuration that cannot be run
+ * - `invalidArgument`: a message or value that is wrong whatever the state of the receiver
+ * - `failedPrecondition`: a right request at the wrong time (not initialized, another manifest, fenced)
+ * - `unknownMember`: the sender is not, or no longer, a member of the job
+ * - `notFound`: a thing named does not exist (slice, file, model)
+ * - `corruptData`: a data file of the wrong size, checksum or form
+ * - `unavailable`: the other side does not answer; trying again may help
+ * - `deadlineExceeded`: no answer within the bound
+ * - `resourceExhausted`: a named limit was reached
+ * - `environment`: this machine lacks something that is needed
+ * - `jobFailed`: the job ended in failure
+ * - `internal`: a broken invariant
+ */
+export const errorCodes = [
+  "usage",
+  "invalidArgument",
+  "failedPrecondition",
+  "unknownMember",
+  "notFound",
+  "corruptData",
+  "unavailable",
+  "deadlineExceeded",
+  "resourceExhausted",
+  "environment",
+  "jobFailed",
+  "internal",
+] as const;
+
+export type ErrorCode = (typeof errorCodes)[number];
+
+/** Facts of an error: the names and values that its message speaks of. */
+export type ErrorFacts = Readonly<Record<string, string | number | boolean | null>>;
+
+/**
+ * The one error of Downpour. The message is a sentence for people: what, the actual value, the limit or what
+ * was expected, and the next step.
+ */
+export class DownpourError extends Error {
+  override readonly name = "DownpourError";
+  readonly code: ErrorCode;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, message: string, options: { facts?: ErrorFacts; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.facts = options.facts ?? {};
+  }
+}
+
+/** Exit status of a process that ends with this error: 2 for usage, 1 for every other failure. */
+export function exitCodeOf(error: unknown): 1 | 2 {
+  return error instanceof DownpourError && error.code === "usage" ? 2 : 1;
+}
+
+/** The message of whatever was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** The default branch of a switch over a tagged union: reached only if a case is missing. */
+export function assertNever(value: never, what: string): never {
+  throw new DownpourError("internal", `unexpected ${what}: ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,1 @@
+export { assertNever, DownpourError, type ErrorCode, errorCodes, exitCodeOf, messageOf } from "./error.ts";
