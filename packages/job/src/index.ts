@@ -1,1 +1,14 @@
-export {};
+export { learningRateAt } from "./learning-rate.ts";
+export { checkJob, type Override, parseJob, readJob } from "./parse.ts";
+export {
+  type DataSpec,
+  type EarlyStoppingSpec,
+  type Job,
+  type JobInput,
+  jobSchema,
+  type LearningRateSpec,
+  type ModelSpec,
+  type Monitor,
+  type OptimizerSpec,
+  type PlateauSpec,
+} from "./schema.ts";

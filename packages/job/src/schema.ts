@@ -1,0 +1,299 @@
+import { z } from "zod";
+
+/*
+ * The job file. Every key has a unit in its name where it has one, a bound, a default and a description; the
+ * reference table of the documentation is generated from this schema (`downpour job-reference`).
+ */
+
+const positiveInteger = z.number().int().min(1);
+const fraction = z.number().gt(0).lt(1);
+
+const dataSet = z
+  .discriminatedUnion("name", [
+    z.strictObject({
+      name: z.literal("digits").describe("Drawn digits, 28x28 grey, made from a seed; needs no download."),
+      trainCount: positiveInteger.max(1_000_000).optional().describe("Training images to draw."),
+      testCount: positiveInteger.max(1_000_000).optional().describe("Test images to draw."),
+    }),
+    z.strictObject({
+      name: z.literal("mnist").describe("MNIST, 28x28 grey, IDX files (LeCun, Cortes, Burges)."),
+    }),
+    z.strictObject({
+      name: z
+        .literal("cifar10")
+        .describe("CIFAR-10, 32x32 colour, the binary version (Krizhevsky 2009)."),
+    }),
+  ])
+  .describe("Which images to learn.");
+
+const data = z.strictObject({
+  set: dataSet,
+  validation: z
+    .union([positiveInteger, fraction])
+    .default(0.1)
+    .describe(
+      "Examples carved from the training data for validation: a count, or a fraction between 0 and 1.",
+    ),
+  trainLimit: positiveInteger
+    .optional()
+    .describe("Train on the first so many training examples only, for quick runs."),
+  batchSize: positiveInteger.max(65_536).default(64).describe("Examples per mini-batch of one worker."),
+  shardBatches: positiveInteger
+    .max(65_536)
+    .default(16)
+    .describe("Mini-batches per shard, the unit that a worker leases."),
+  directory: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Folder with the data files; DOWNPOUR_DATA_DIR and --data-dir set it too."),
+  download: z
+    .boolean()
+    .default(true)
+    .describe("Fetch a known data set, with checksum, where the files are not at hand."),
+});
+
+const activation = z.enum(["relu", "tanh", "sigmoid"]).default("relu").describe("Activation of hidden layers.");
+
+const model = z
+  .discriminatedUnion("name", [
+    z.strictObject({
+      name: z.literal("mlp").describe("Multi-layer perceptron."),
+      hiddenUnits: z
+        .array(positiveInteger.max(65_536))
+        .max(16)
+        .default([256, 128])
+        .describe("Units of each hidden layer; [] is softmax regression."),
+      activation,
+    }),
+    z.strictObject({
+      name: z.literal("lenet5").describe("LeNet-5 (LeCun et al. 1998)."),
+      activation,
+      pooling: z.enum(["max", "average"]).default("max").describe("Kind of the two pooling layers."),
+    }),
+    z.strictObject({
+      name: z
+        .literal("cifar-cnn")
+        .describe("Four 3x3 convolutions (32, 32, 64, 64), two max poolings, a dense layer of 256."),
+    }),
+  ])
+  .describe("Which network to train.");
+
+const momentum = z.number().min(0).lt(1).default(0.9).describe("Decay of the velocity, mu.");
+const weightDecay = z
+  .number()
+  .min(0)
+  .max(1)
+  .default(0)
+  .describe("L2 penalty: this times the weight is added to the gradient of weights (not of biases).");
+
+const optimizer = z
+  .discriminatedUnion("name", [
+    z.strictObject({ name: z.literal("sgd").describe("w <- w - eta g."), weightDecay }),
+    z.strictObject({
+      name: z.literal("momentum").describe("v <- mu v + g; w <- w - eta v (Polyak 1964)."),
+      momentum,
+      weightDecay,
+    }),
+    z.strictObject({
+      name: z.literal("nesterov").describe("v <- mu v + g; w <- w - eta (g + mu v) (Sutskever et al. 2013)."),
+      momentum,
+      weightDecay,
+    }),
+    z.strictObject({
+      name: z.literal("adagrad").describe("a <- a + g^2; w <- w - eta g / (sqrt(a) + epsilon) (Duchi et al. 2011)."),
+      initialAccumulator: z.number().min(0).default(0).describe("Start of the sum of squares, a."),
+      epsilon: z.number().gt(0).max(1).default(1e-10).describe("Added to the denominator."),
+      weightDecay,
+    }),
+    z.strictObject({
+      name: z.literal("adam").describe("Adam with bias correction (Kingma and Ba 2015)."),
+      beta1: z.number().min(0).lt(1).default(0.9).describe("Decay of the first moment."),
+      beta2: z.number().min(0).lt(1).default(0.999).describe("Decay of the second moment."),
+      epsilon: z.number().gt(0).max(1).default(1e-8).describe("Added to the denominator."),
+      weightDecay,
+    }),
+  ])
+  .describe("How the servers apply a gradient.");
+
+const rateFraction = z.number().min(0).max(1);
+
+const schedule = z
+  .discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("constant").describe("The initial rate throughout.") }),
+    z.strictObject({
+      kind: z.literal("step").describe("Multiply by factor at every so many epochs, or at listed epochs."),
+      factor: z.number().gt(0).lt(1).default(0.1).describe("Multiplier of each step."),
+      everyEpochs: z.number().gt(0).optional().describe("Step each time so many epochs have passed."),
+      atEpochs: z.array(z.number().gt(0)).min(1).optional().describe("Step when these epochs begin."),
+    }),
+    z.strictObject({
+      kind: z.literal("exponential").describe("initial * factor^epoch, continuously."),
+      factor: z.number().gt(0).max(1).describe("Multiplier per epoch."),
+    }),
+    z.strictObject({
+      kind: z.literal("cosine").describe("Half a cosine from initial to finalFraction * initial (Loshchilov and Hutter 2017)."),
+      finalFraction: rateFraction.default(0).describe("Share of the initial rate at the end."),
+      epochs: z.number().gt(0).optional().describe("Length; the job's epochs where it is left out."),
+    }),
+    z.strictObject({
+      kind: z.literal("polynomial").describe("From initial to finalFraction * initial along (1 - progress)^power."),
+      power: z.number().gt(0).max(10).default(1).describe("1 is linear decay."),
+      finalFraction: rateFraction.default(0).describe("Share of the initial rate at the end."),
+      epochs: z.number().gt(0).optional().describe("Length; the job's epochs where it is left out."),
+    }),
+  ])
+  .refine((s) => s.kind !== "step" || (s.everyEpochs === undefined) !== (s.atEpochs === undefined), {
+    message: "a step schedule takes exactly one of everyEpochs and atEpochs",
+  })
+  .default({ kind: "constant" })
+  .describe("Course of the learning rate over the epochs.");
+
+const monitor = z.enum(["loss", "accuracy"]);
+
+const plateau = z
+  .strictObject({
+    monitor: monitor.default("loss").describe("Which validation figure is watched."),
+    factor: z.number().gt(0).lt(1).default(0.1).describe("Multiplier of a drop."),
+    patience: z
+      .number()
+      .int()
+      .min(0)
+      .default(10)
+      .describe("Evaluations without improvement that are let pass before a drop."),
+    threshold: z.number().min(0).default(1e-4).describe("Smallest change that counts as an improvement."),
+    thresholdMode: z
+      .enum(["relative", "absolute"])
+      .default("relative")
+      .describe("Whether the threshold is a share of the best value, or in its own unit."),
+    cooldown: z.number().int().min(0).default(0).describe("Evaluations after a drop that are not counted."),
+    minimumRate: z.number().min(0).default(0).describe("The rate is never dropped below this."),
+    minimumChange: z
+      .number()
+      .min(0)
+      .default(1e-8)
+      .describe("A drop that would change the rate by no more than this is left out."),
+  })
+  .describe("Drop the learning rate when validation stops improving (ReduceLROnPlateau).");
+
+const learningRate = z.strictObject({
+  initial: z.number().gt(0).max(1000).describe("Learning rate eta before schedule, warm-up and drops."),
+  schedule,
+  warmup: z
+    .strictObject({
+      epochs: z.number().gt(0).describe("Length of the warm-up."),
+      from: rateFraction.default(0).describe("Share of the scheduled rate at the first step."),
+    })
+    .optional()
+    .describe("Rise linearly to the scheduled rate (Goyal et al. 2017)."),
+  plateau: plateau.optional(),
+});
+
+const training = z.strictObject({
+  epochs: positiveInteger.max(1_000_000).default(10).describe("Passes over the training split, at most."),
+  targetAccuracy: z
+    .number()
+    .gt(0)
+    .max(1)
+    .optional()
+    .describe("Stop when validation accuracy reaches this share."),
+  earlyStopping: z
+    .strictObject({
+      monitor: monitor.default("loss").describe("Which validation figure is watched."),
+      patience: z
+        .number()
+        .int()
+        .min(0)
+        .default(5)
+        .describe("Evaluations without improvement that are let pass before stopping."),
+      minimumDelta: z.number().min(0).default(0).describe("Smallest change that counts as an improvement."),
+      startEpoch: z.number().min(0).default(0).describe("Epochs to train before it begins to watch."),
+      baseline: z.number().optional().describe("Value that has to be beaten first."),
+    })
+    .optional()
+    .describe("Stop when validation stops improving."),
+  refusedBatchesMax: positiveInteger
+    .default(1000)
+    .describe("The job fails when more batches than this were refused for a gradient that is not finite."),
+});
+
+const evaluation = z.strictObject({
+  everyEpochs: z.number().gt(0).default(1).describe("Measure validation loss and accuracy so often."),
+  batchSize: positiveInteger.max(65_536).default(250).describe("Examples per forward pass."),
+  keep: z
+    .enum(["best", "last"])
+    .default("best")
+    .describe("Which weights become the model: those of the best evaluation, or the last ones."),
+  monitor: monitor.default("accuracy").describe("Which validation figure decides what is best."),
+});
+
+const milliseconds = z.number().int().min(10).max(86_400_000);
+
+const cluster = z.strictObject({
+  workers: positiveInteger.max(1024).default(2).describe("Workers that the launcher starts."),
+  servers: positiveInteger.max(256).default(2).describe("Parameter servers that hold the slices."),
+  host: z.string().min(1).default("127.0.0.1").describe("Address that the processes listen on."),
+  port: z
+    .number()
+    .int()
+    .min(1)
+    .max(65_535)
+    .optional()
+    .describe("Port of the coordinator; any free one where it is left out."),
+  heartbeatIntervalMs: milliseconds.default(1000).describe("How often each member reports."),
+  memberTimeoutMs: milliseconds
+    .default(10_000)
+    .describe("A member that did not report for so long is taken for dead."),
+  leaseMs: milliseconds
+    .default(20_000)
+    .describe("A lease that was not extended for so long goes to another worker."),
+  startTimeoutMs: milliseconds.default(60_000).describe("How long the job waits for its servers and its first worker."),
+  requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
+  workerRestartsMax: z
+    .number()
+    .int()
+    .min(0)
+    .max(1000)
+    .default(3)
+    .describe("How many workers that died the launcher replaces."),
+});
+
+/** Schema of a job file. Unknown keys are refused. */
+export const jobSchema = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "expected lower-case letters, digits, '.', '_' and '-', at most 63 of them")
+      .describe("Name of the job; begins the name of its run directory."),
+    seed: z
+      .number()
+      .int()
+      .min(0)
+      .max(0xffff_ffff)
+      .default(1)
+      .describe("Decides initial weights, validation split and the order of examples."),
+    data,
+    model,
+    optimizer,
+    learningRate,
+    training: training.prefault({}),
+    evaluation: evaluation.prefault({}),
+    cluster: cluster.prefault({}),
+  })
+  .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
+    path: ["cluster", "memberTimeoutMs"],
+    message: "must be more than twice cluster.heartbeatIntervalMs, or a single late report counts as a death",
+  });
+
+/** A job file with every default filled in. */
+export type Job = z.output<typeof jobSchema>;
+/** A job file as people write it. */
+export type JobInput = z.input<typeof jobSchema>;
+
+export type OptimizerSpec = Job["optimizer"];
+export type ModelSpec = Job["model"];
+export type DataSpec = Job["data"];
+export type LearningRateSpec = Job["learningRate"];
+export type PlateauSpec = NonNullable<LearningRateSpec["plateau"]>;
+export type EarlyStoppingSpec = NonNullable<Job["training"]["earlyStopping"]>;
+export type Monitor = z.output<typeof monitor>;
