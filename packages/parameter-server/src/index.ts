@@ -1,1 +1,1 @@
-export {};
+export { type ParameterServerOptions, runParameterServer } from "./run-parameter-server.ts";

@@ -1,1 +1,13 @@
-export {};
+export {
+  alignment,
+  alignUp,
+  elementCount,
+  type Manifest,
+  type ManifestTensor,
+  makeManifest,
+  type TensorRole,
+  type TensorSpec,
+} from "./manifest.ts";
+export { placeSlices } from "./placement.ts";
+export { cutSlices, decayedRanges, type ElementRange, type SliceRange, sliceLengthMax } from "./slices.ts";
+export { manifestFromWire, manifestToWire, type WireManifest } from "./wire.ts";

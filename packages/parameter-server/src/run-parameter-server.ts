@@ -1,0 +1,70 @@
+import { randomUUID } from "node:crypto";
+import { checkJob } from "@downpour/job";
+import { connectCoordinator, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
+import type { Logger } from "@downpour/logging";
+import { ParameterStore } from "./parameter-store.ts";
+import { parameterServerHandlers } from "./service.ts";
+
+export interface ParameterServerOptions {
+  readonly coordinatorAddress: string;
+  /** Address to listen on, reachable by workers. */
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  /** How long to try to reach the coordinator at first. */
+  readonly connectTimeoutMs: number;
+  readonly logger: Logger;
+  /** Ends the server when it aborts. */
+  readonly signal: AbortSignal;
+}
+
+/** Calls in progress get so long to end before they are cut off. */
+const closeGraceMs = 1000;
+
+/** Deadline of calls to the coordinator. */
+const callDeadlineMs = 10_000;
+
+/**
+ * Runs a parameter server until the coordinator ends the job or `signal` aborts.
+ *
+ * @throws unavailable: the coordinator is not reached, or lost later; environment: the port is taken
+ */
+export async function runParameterServer(options: ParameterServerOptions): Promise<void> {
+  const { logger, signal } = options;
+  const coordinator = connectCoordinator(options.coordinatorAddress, callDeadlineMs);
+  const connect = { giveUpAfterMs: options.connectTimeoutMs, signal };
+  try {
+    const { jobJson } = await retry(() => coordinator.call("GetJob", {}), connect);
+    const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
+    const store = new ParameterStore(job);
+    const handlers = parameterServerHandlers(store, logger);
+    const serving = await serve(services.ParameterServer.service, handlers, options.host, options.port);
+    try {
+      const registration = { address: serving.address, incarnation: randomUUID() };
+      const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), connect);
+      logger.info({ memberId, address: serving.address }, "registered with the coordinator");
+      await serveUntilStopped(memberId);
+    } finally {
+      await serving.close(closeGraceMs);
+      const { updatesApplied, duplicates, refused, stalenessHistogram } = store.counters;
+      logger.info({ updatesApplied, duplicates, refused: Object.fromEntries(refused), stalenessHistogram }, "closed");
+    }
+
+    async function serveUntilStopped(memberId: string): Promise<void> {
+      const stop = new AbortController();
+      await sendHeartbeats({
+        coordinator,
+        memberId,
+        intervalMs: job.cluster.heartbeatIntervalMs,
+        giveUpAfterMs: job.cluster.memberTimeoutMs,
+        signal: AbortSignal.any([signal, stop.signal]),
+        onAnswer: ({ command, schedule }) => {
+          if (schedule !== null) store.observeSchedule(schedule);
+          if (command === "COMMAND_STOP") stop.abort();
+        },
+      });
+    }
+  } finally {
+    coordinator.close();
+  }
+}

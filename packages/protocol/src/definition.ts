@@ -1,0 +1,28 @@
+import { fileURLToPath } from "node:url";
+import { loadPackageDefinition } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import type { ProtoGrpcType as CoordinatorTypes } from "./generated/coordinator.ts";
+import type { ProtoGrpcType as ParameterServerTypes } from "./generated/parameter_server.ts";
+
+/** Folder of the `.proto` files, the contract between processes. */
+const protoDirectory = fileURLToPath(new URL("../../../proto", import.meta.url));
+
+/*
+ * Wire types as JavaScript sees them: camelCase, 64-bit counts as numbers (all stay below 2^53), enums by
+ * name, absent messages as null, bytes as Buffer views into the received message.
+ */
+const definition = loadSync(["downpour/v1/parameter_server.proto", "downpour/v1/coordinator.proto"], {
+  includeDirs: [protoDirectory],
+  longs: Number,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+});
+
+const loaded = loadPackageDefinition(definition) as unknown as CoordinatorTypes & ParameterServerTypes;
+
+/** Client constructors and service definitions of `downpour.v1`. */
+export const services = {
+  ParameterServer: loaded.downpour.v1.ParameterServer,
+  Coordinator: loaded.downpour.v1.Coordinator,
+} as const;

@@ -1,0 +1,36 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { DownpourError } from "@downpour/errors";
+
+export interface RetryOptions {
+  /** Attempts begin no later than this after the first; then the last error is thrown. */
+  readonly giveUpAfterMs: number;
+  readonly pauseMinMs?: number;
+  readonly pauseMaxMs?: number;
+  /** Ends the attempts early. */
+  readonly signal?: AbortSignal;
+  /** Uniform in [0, 1); for jitter. */
+  readonly random?: () => number;
+}
+
+/** Whether trying again may help: the other side was not reached, or did not answer in time. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof DownpourError && (error.code === "unavailable" || error.code === "deadlineExceeded");
+}
+
+/**
+ * Calls `attempt` until it succeeds or fails for good, with pauses that double from `pauseMinMs` to
+ * `pauseMaxMs` and are jittered over their upper half.
+ */
+export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { giveUpAfterMs, pauseMinMs = 50, pauseMaxMs = 1000, signal, random = Math.random } = options;
+  const startMs = performance.now();
+  for (let pauseMs = pauseMinMs; ; pauseMs = Math.min(pauseMaxMs, pauseMs * 2)) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const over = performance.now() - startMs + pauseMs > giveUpAfterMs;
+      if (!isTransient(error) || over || signal?.aborted === true) throw error;
+    }
+    await sleep(pauseMs * (0.5 + random() / 2), undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,80 @@
+import { DownpourError, type ErrorCode, errorCodes, messageOf } from "@downpour/errors";
+import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
+import type { Status } from "./generated/downpour/v1/Status.ts";
+
+/** The one table from error code to gRPC status. */
+const grpcStatus: Readonly<Record<ErrorCode, status>> = {
+  usage: status.INVALID_ARGUMENT,
+  invalidArgument: status.INVALID_ARGUMENT,
+  failedPrecondition: status.FAILED_PRECONDITION,
+  unknownMember: status.NOT_FOUND,
+  notFound: status.NOT_FOUND,
+  corruptData: status.DATA_LOSS,
+  unavailable: status.UNAVAILABLE,
+  deadlineExceeded: status.DEADLINE_EXCEEDED,
+  resourceExhausted: status.RESOURCE_EXHAUSTED,
+  environment: status.FAILED_PRECONDITION,
+  jobFailed: status.ABORTED,
+  internal: status.INTERNAL,
+};
+
+/** Trailing metadata key that carries the error code, finer than the gRPC status. */
+const reasonKey = "downpour-reason";
+
+/** Error code of a gRPC status that came without a reason, from the transport itself. */
+function codeOfStatus(code: number): ErrorCode {
+  switch (code) {
+    case status.INVALID_ARGUMENT:
+    case status.OUT_OF_RANGE:
+      return "invalidArgument";
+    case status.NOT_FOUND:
+      return "notFound";
+    case status.FAILED_PRECONDITION:
+      return "failedPrecondition";
+    case status.DEADLINE_EXCEEDED:
+      return "deadlineExceeded";
+    case status.RESOURCE_EXHAUSTED:
+      return "resourceExhausted";
+    case status.UNAVAILABLE:
+    case status.CANCELLED:
+      return "unavailable";
+    default:
+      return "internal";
+  }
+}
+
+function codeOfReason(reason: string | undefined, code: number): ErrorCode {
+  return errorCodes.find((known) => known === reason) ?? codeOfStatus(code);
+}
+
+/** The status that ends a call which threw. */
+export function toCallStatus(thrown: unknown): Partial<StatusObject> {
+  const code = thrown instanceof DownpourError ? thrown.code : "internal";
+  const metadata = new Metadata();
+  metadata.set(reasonKey, code);
+  return { code: grpcStatus[code], details: messageOf(thrown), metadata };
+}
+
+/** The error of a call that ended with a status other than OK. `what` names the call and the other side. */
+export function fromCallError(error: ServiceError, what: string): DownpourError {
+  const reason = error.metadata?.get(reasonKey)[0]?.toString();
+  const code = codeOfReason(reason, error.code);
+  // A message that the other side wrote stands for itself; one of the transport needs to say where.
+  const message = reason === undefined ? `${what}: ${error.details || error.message}` : error.details;
+  return new DownpourError(code, message, { cause: error });
+}
+
+/** The status inside a message of a stream that stays open. */
+export function toMessageStatus(thrown: unknown): Status {
+  const code = thrown instanceof DownpourError ? thrown.code : "internal";
+  return { code: grpcStatus[code], message: messageOf(thrown), reason: code };
+}
+
+export const okStatus: Status = { code: status.OK, message: "", reason: "" };
+
+/** @throws the error that the status stands for, unless it is OK. */
+export function throwUnlessOk(found: Status | null, what: string): void {
+  if (found === null) throw new DownpourError("internal", `${what}: the answer has no status`);
+  if (found.code === status.OK) return;
+  throw new DownpourError(codeOfReason(found.reason, found.code), found.message);
+}

@@ -1,0 +1,77 @@
+import { DownpourError } from "@downpour/errors";
+import { type Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import type { MethodDefinition } from "@grpc/proto-loader";
+import { services } from "./definition.ts";
+import type { CoordinatorDefinition } from "./generated/downpour/v1/Coordinator.ts";
+import type { ParameterServerDefinition } from "./generated/downpour/v1/ParameterServer.ts";
+import { clientOptions } from "./limits.ts";
+import { fromCallError } from "./status.ts";
+
+type RequestOf<D> = D extends MethodDefinition<infer I, infer _O, infer _I2, infer _O2> ? I : never;
+type ResponseOf<D> = D extends MethodDefinition<infer _I, infer _O, infer _I2, infer O> ? O : never;
+
+/** The methods of a service definition without its index signature. */
+type MethodOf<Definition> = keyof { [M in keyof Definition as string extends M ? never : M]: true } & string;
+
+/** A connection to one service. Calls are typed by the service's definition. */
+export interface Caller<Definition> {
+  readonly address: string;
+  /** The grpc-js client, for streams. */
+  readonly client: Client;
+  /**
+   * Makes a unary call.
+   * @throws the error that the other side sent, or unavailable, or deadlineExceeded after `deadlineMs`
+   */
+  call<M extends MethodOf<Definition>>(
+    method: M,
+    request: RequestOf<Definition[M]>,
+    deadlineMs?: number,
+  ): Promise<ResponseOf<Definition[M]>>;
+  close(): void;
+}
+
+export type CoordinatorCaller = Caller<CoordinatorDefinition>;
+export type ParameterServerCaller = Caller<ParameterServerDefinition>;
+
+/** Connects to a coordinator; `deadlineMs` holds for calls that name none. */
+export function connectCoordinator(address: string, deadlineMs: number): CoordinatorCaller {
+  const client = new services.Coordinator(address, credentials.createInsecure(), clientOptions);
+  return makeCaller<CoordinatorDefinition>(client, address, deadlineMs, "coordinator");
+}
+
+/** Connects to a parameter server; `deadlineMs` holds for calls that name none. */
+export function connectParameterServer(address: string, deadlineMs: number): ParameterServerCaller {
+  const client = new services.ParameterServer(address, credentials.createInsecure(), clientOptions);
+  return makeCaller<ParameterServerDefinition>(client, address, deadlineMs, "parameter server");
+}
+
+type UnaryMethod = (
+  request: unknown,
+  options: { deadline: number },
+  callback: (error: ServiceError | null, response?: unknown) => void,
+) => void;
+
+function makeCaller<Definition>(
+  client: Client,
+  address: string,
+  defaultDeadlineMs: number,
+  role: string,
+): Caller<Definition> {
+  return {
+    address,
+    client,
+    call(method, request, deadlineMs = defaultDeadlineMs) {
+      const unary = (client as unknown as Record<string, UnaryMethod>)[method];
+      if (unary === undefined) {
+        return Promise.reject(new DownpourError("internal", `the ${role} has no method ${method}`));
+      }
+      return new Promise((resolve, reject) => {
+        unary.call(client, request, { deadline: Date.now() + deadlineMs }, (error, response) => {
+          if (error === null) resolve(response as ResponseOf<Definition[typeof method]>);
+          else reject(fromCallError(error, `${method} at ${role} ${address}`));
+        });
+      });
+    },
+    close: () => client.close(),
+  };
+}
