@@ -1,1 +1,1 @@
-export {};
+export { type CoordinatorOptions, runCoordinator } from "./run-coordinator.ts";

@@ -205,7 +205,7 @@ const training = z.strictObject({
         .int()
         .min(0)
         .default(5)
-        .describe("Evaluations without improvement that are let pass before stopping."),
+        .describe("Stop after so many evaluations in a row without improvement."),
       minimumDelta: z.number().min(0).default(0).describe("Smallest change that counts as an improvement."),
       startEpoch: z.number().min(0).default(0).describe("Epochs to train before it begins to watch."),
       baseline: z.number().optional().describe("Value that has to be beaten first."),

@@ -2,7 +2,7 @@ import { DownpourError } from "@downpour/errors";
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import { fromCallError } from "./status.ts";
 
-/** A request of a stream on which each answer names the request it belongs to. */
+/** An answer that names the request it belongs to. */
 interface Sequenced {
   sequence: number;
 }
@@ -21,7 +21,7 @@ interface Waiting<Response> {
  * States: closed -> open (first request) -> closed (error, end, or close()). All requests that wait when the
  * stream closes fail with its error; the caller decides whether to send them again.
  */
-export class SequencedStream<Request extends Partial<Sequenced>, Response extends Sequenced> {
+export class SequencedStream<Request extends { sequence?: unknown }, Response extends Sequenced> {
   readonly #open: () => ClientDuplexStream<Request, Response>;
   readonly #what: string;
   readonly #timeoutMs: number;

@@ -1,1 +1,2 @@
-export {};
+export { type DataPlaces, loadOptionsOf } from "./data-options.ts";
+export { type RunMemberOptions, runMember } from "./run-member.ts";

@@ -1,0 +1,80 @@
+import { runCoordinator } from "@downpour/coordinator";
+import { DownpourError } from "@downpour/errors";
+import { readJob } from "@downpour/job";
+import { makeLogger } from "@downpour/logging";
+import { runParameterServer } from "@downpour/parameter-server";
+import { runMember } from "@downpour/worker";
+import { tellParent } from "../child-message.ts";
+import type { CliConfig } from "../config.ts";
+import { stopSignal } from "../stop-signal.ts";
+
+/** Options that every role takes, as text. */
+export interface RoleOptions {
+  readonly logFile?: string;
+  readonly host: string;
+  readonly port: string;
+  readonly coordinator: string;
+  readonly connectTimeout: string;
+  readonly dataDir?: string;
+}
+
+/** `downpour coordinator JOB`. Returns the exit status. */
+export async function coordinatorRole(
+  jobFile: string,
+  options: Pick<RoleOptions, "logFile" | "host" | "port"> & { runDir: string },
+): Promise<number> {
+  const job = await readJob(jobFile);
+  await runCoordinator({
+    job,
+    runDirectory: options.runDir,
+    host: options.host,
+    port: integerOption("--port", options.port, 0, 65_535),
+    logger: makeLogger("coordinator", options.logFile),
+    signal: stopSignal(),
+    onListening: (address) => tellParent({ type: "listening", address }),
+  });
+  return 0;
+}
+
+/** `downpour server`. Returns the exit status. */
+export async function serverRole(options: RoleOptions): Promise<number> {
+  await runParameterServer({
+    coordinatorAddress: options.coordinator,
+    host: options.host,
+    port: integerOption("--port", options.port, 0, 65_535),
+    connectTimeoutMs: connectTimeoutMs(options),
+    logger: makeLogger("server", options.logFile),
+    signal: stopSignal(),
+  });
+  return 0;
+}
+
+/** `downpour worker` and `downpour evaluator`. Returns the exit status. */
+export async function memberRole(
+  role: "worker" | "evaluator",
+  options: RoleOptions,
+  config: CliConfig,
+): Promise<number> {
+  await runMember({
+    role,
+    coordinatorAddress: options.coordinator,
+    connectTimeoutMs: connectTimeoutMs(options),
+    logFile: options.logFile,
+    cacheDirectory: config.cacheDirectory,
+    dataDirectory: options.dataDir ?? config.dataDirectory,
+    signal: stopSignal(),
+  });
+  return 0;
+}
+
+function connectTimeoutMs(options: RoleOptions): number {
+  return integerOption("--connect-timeout", options.connectTimeout, 1, 86_400) * 1000;
+}
+
+function integerOption(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new DownpourError("usage", `${name} ${text}: expected an integer of ${min} to ${max}`);
+  }
+  return value;
+}

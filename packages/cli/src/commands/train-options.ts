@@ -1,0 +1,64 @@
+import { resolve } from "node:path";
+import { DownpourError } from "@downpour/errors";
+import type { Override } from "@downpour/job";
+import { parse } from "yaml";
+
+/** Options of `downpour train` as commander hands them over: text, or undefined where not given. */
+export interface TrainOptions {
+  readonly workers?: string;
+  readonly servers?: string;
+  readonly epochs?: string;
+  readonly batchSize?: string;
+  readonly learningRate?: string;
+  readonly seed?: string;
+  readonly targetAccuracy?: string;
+  readonly trainLimit?: string;
+  readonly dataDir?: string;
+  readonly port?: string;
+  readonly set?: readonly string[];
+  readonly runDir?: string;
+}
+
+/** Options that put one value in place of the job file's. */
+const shortcuts = {
+  workers: ["cluster", "workers"],
+  servers: ["cluster", "servers"],
+  port: ["cluster", "port"],
+  epochs: ["training", "epochs"],
+  targetAccuracy: ["training", "targetAccuracy"],
+  batchSize: ["data", "batchSize"],
+  trainLimit: ["data", "trainLimit"],
+  learningRate: ["learningRate", "initial"],
+  seed: ["seed"],
+} as const satisfies Partial<Record<keyof TrainOptions, readonly string[]>>;
+
+/**
+ * What options and environment change in a job file. The schema checks the values afterwards, so an impossible
+ * one is reported with its path like any other.
+ *
+ * @throws usage: `--set` without a path or a value
+ */
+export function overridesOf(options: TrainOptions, environmentDataDirectory: string | undefined): Override[] {
+  const overrides: Override[] = [];
+  for (const [option, path] of Object.entries(shortcuts)) {
+    const text = options[option as keyof typeof shortcuts];
+    if (text !== undefined) overrides.push({ path, value: parse(text) as unknown });
+  }
+  for (const assignment of options.set ?? []) overrides.push(parseAssignment(assignment));
+  const directory = options.dataDir ?? environmentDataDirectory;
+  if (directory !== undefined) overrides.push({ path: ["data", "directory"], value: resolve(directory) });
+  return overrides;
+}
+
+/** "optimizer.momentum=0.5" as path and value; the value is YAML. */
+function parseAssignment(assignment: string): Override {
+  const at = assignment.indexOf("=");
+  const path = assignment.slice(0, at).split(".");
+  if (at < 1 || path.some((key) => key === "" || key === "__proto__")) {
+    throw new DownpourError(
+      "usage",
+      `--set ${assignment}: expected PATH=VALUE, for example --set optimizer.momentum=0.5`,
+    );
+  }
+  return { path, value: parse(assignment.slice(at + 1)) as unknown };
+}

@@ -1,0 +1,140 @@
+import { DownpourError, type ErrorCode } from "@downpour/errors";
+import type { Job } from "@downpour/job";
+import { type RoleExit, type RoleProcess, startRole } from "./role-process.ts";
+
+export interface LocalClusterOptions {
+  readonly job: Job;
+  /** The resolved job, as the coordinator reads it. */
+  readonly jobFile: string;
+  readonly runDirectory: string;
+  readonly logDirectory: string;
+  /** A role was replaced, or something else that people should know. */
+  readonly onWarning: (text: string) => void;
+}
+
+/** Children that did not end so long after SIGTERM are killed. */
+const stopGraceMs = 3000;
+
+/** A replaced worker or evaluator would fail in the same way for these reasons. */
+const permanentCodes: readonly ErrorCode[] = [
+  "usage",
+  "invalidArgument",
+  "failedPrecondition",
+  "notFound",
+  "corruptData",
+  "environment",
+];
+
+/**
+ * All roles of one job as child processes of this one: coordinator, servers, evaluator, workers. A worker or
+ * evaluator that dies is replaced, a bounded number of times; the loss of another role fails the job.
+ */
+export class LocalCluster {
+  readonly #options: LocalClusterOptions;
+  readonly #running = new Set<RoleProcess>();
+  readonly #started = new Map<string, number>();
+  #restartsLeft: number;
+  #stopping = false;
+  #coordinatorAddress = "";
+  #fail: (error: DownpourError) => void = () => undefined;
+  /** Rejects when the cluster can't go on. */
+  readonly failed: Promise<never>;
+
+  constructor(options: LocalClusterOptions) {
+    this.#options = options;
+    this.#restartsLeft = options.job.cluster.workerRestartsMax;
+    this.failed = new Promise<never>((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => undefined); // it may fail while nobody looks, during the stop
+  }
+
+  /** Starts all roles. Returns the coordinator's address as soon as it listens. */
+  async start(): Promise<string> {
+    const { job, jobFile, runDirectory } = this.#options;
+    const { host, port, servers, workers } = job.cluster;
+    const listen = ["--host", host];
+    const coordinatorArgs = ["coordinator", jobFile, "--run-dir", runDirectory, ...listen];
+    if (port !== undefined) coordinatorArgs.push("--port", String(port));
+    const coordinator = this.#start("coordinator", coordinatorArgs);
+    this.#coordinatorAddress = await Promise.race([
+      coordinator.listening.catch(() => this.failed),
+      this.failed,
+    ]);
+    for (let i = 0; i < servers; i++) this.#startMember("server", listen);
+    this.#startMember("evaluator", []);
+    for (let i = 0; i < workers; i++) this.#startMember("worker", []);
+    return this.#coordinatorAddress;
+  }
+
+  /** The processes that run now. */
+  get running(): readonly RoleProcess[] {
+    return [...this.#running];
+  }
+
+  /** Resolves when all roles have ended by themselves, at most after `patienceMs`. */
+  async settle(patienceMs: number): Promise<void> {
+    this.#stopping = true;
+    const all = Promise.all(this.running.map((role) => role.exit));
+    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, patienceMs).unref())]);
+  }
+
+  /** Ends all roles: SIGTERM, then SIGKILL for those that do not listen. Resolves when none is left. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const role of this.#running) role.kill("SIGTERM");
+    const timer = setTimeout(() => {
+      for (const role of this.#running) role.kill("SIGKILL");
+    }, stopGraceMs);
+    await Promise.all(this.running.map((role) => role.exit));
+    clearTimeout(timer);
+  }
+
+  #startMember(kind: "server" | "worker" | "evaluator", args: readonly string[]): void {
+    const number = (this.#started.get(kind) ?? 0) + 1;
+    this.#started.set(kind, number);
+    const role = this.#start(`${kind}-${number}`, [kind, "--coordinator", this.#coordinatorAddress, ...args]);
+    if (kind === "server") return;
+    role.exit.then((exit) => {
+      if (!this.#stopping && exit.status !== 0 && this.#mayReplace(role, exit)) this.#startMember(kind, args);
+    });
+  }
+
+  #start(name: string, args: readonly string[]): RoleProcess {
+    const role = startRole(name, args, this.#options.logDirectory);
+    this.#running.add(role);
+    const replaceable = name.startsWith("worker") || name.startsWith("evaluator");
+    role.exit.then((exit) => {
+      this.#running.delete(role);
+      if (!this.#stopping && !replaceable && exit.status !== 0) this.#fail(exitError(role, exit));
+    });
+    return role;
+  }
+
+  /** Whether a dead worker or evaluator is replaced; otherwise the job may have to fail. */
+  #mayReplace(role: RoleProcess, exit: RoleExit): boolean {
+    const error = exitError(role, exit);
+    if (exit.failure !== undefined && permanentCodes.includes(exit.failure.code)) {
+      this.#fail(error);
+      return false;
+    }
+    if (this.#restartsLeft > 0) {
+      this.#restartsLeft--;
+      this.#options.onWarning(`${error.message}; starting another one in its place`);
+      return true;
+    }
+    const kind = role.name.startsWith("worker") ? "worker" : "evaluator";
+    if (this.running.some((other) => other.name.startsWith(kind))) {
+      this.#options.onWarning(`${error.message}; going on with the others`);
+    } else {
+      this.#fail(error);
+    }
+    return false;
+  }
+}
+
+function exitError(role: RoleProcess, { status, signal, failure }: RoleExit): DownpourError {
+  if (failure !== undefined) return new DownpourError(failure.code, `${role.name}: ${failure.message}`);
+  const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`;
+  return new DownpourError("jobFailed", `${role.name} ${how} (log: ${role.logFile})`);
+}

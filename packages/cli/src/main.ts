@@ -1,0 +1,112 @@
+import { DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
+import { Command, CommanderError } from "commander";
+import { tellParent } from "./child-message.ts";
+import { doctor } from "./commands/doctor.ts";
+import { jobFileReference } from "@downpour/job";
+import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
+import { train } from "./commands/train.ts";
+import type { TrainOptions } from "./commands/train-options.ts";
+import { readConfig } from "./config.ts";
+import { makeReporter } from "./reporter.ts";
+import { version } from "./version.ts";
+
+interface GlobalOptions {
+  readonly json?: boolean;
+  readonly verbose?: boolean;
+}
+
+/**
+ * Runs the `downpour` command.
+ * @returns the exit status: 0 done, 1 failed, 2 wrong usage or job file, 130 interrupted
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  let status = 0;
+  const program = makeProgram((outcome) => {
+    status = outcome;
+  });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const { json = false, verbose = false } = program.opts<GlobalOptions>();
+    const code = error instanceof DownpourError ? error.code : "internal";
+    tellParent({ type: "failed", code, message: messageOf(error) });
+    makeReporter(json).failure(error, verbose);
+    return exitCodeOf(error);
+  }
+}
+
+function makeProgram(done: (status: number) => void): Command {
+  const config = readConfig();
+  const program = new Command("downpour")
+    .description("Asynchronous SGD on a cluster of parameter servers and workers.")
+    .version(version)
+    .option("--json", "print one JSON object per line; the last is a summary")
+    .option("--verbose", "show the stack trace of an error")
+    .exitOverride();
+  const reporter = () => makeReporter(program.opts<GlobalOptions>().json ?? false);
+
+  program
+    .command("train")
+    .description("train the job of a job file, with all roles on this machine")
+    .argument("<job>", "job file (YAML); docs/job-file.md lists its keys")
+    .option("--workers <count>", "workers")
+    .option("--servers <count>", "parameter servers")
+    .option("--epochs <count>", "epochs, at most")
+    .option("--batch-size <count>", "examples per mini-batch")
+    .option("--learning-rate <rate>", "initial learning rate")
+    .option("--seed <number>", "seed of weights, splits and order")
+    .option("--target-accuracy <share>", "stop at this validation accuracy, 0 to 1")
+    .option("--train-limit <count>", "train on the first so many examples only")
+    .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
+    .option("--port <port>", "port of the coordinator")
+    .option("--run-dir <folder>", "folder for logs and results")
+    .option("--set <path=value...>", "any other key of the job file, for example --set optimizer.momentum=0.5")
+    .addHelpText("after", "\nExample:\n  downpour train examples/mnist-lenet5.yaml --workers 3 --epochs 5")
+    .action(async (job: string, options: TrainOptions) => done(await train(job, options, config, reporter())));
+
+  program
+    .command("doctor")
+    .description("check what this machine has and lacks")
+    .action(() => done(doctor(reporter())));
+
+  program
+    .command("job-file")
+    .description("print the reference of the job file, as Markdown")
+    .action(() => {
+      process.stdout.write(jobFileReference());
+    });
+
+  program
+    .command("coordinator")
+    .description("run a coordinator (train starts one by itself)")
+    .argument("<job>", "job file")
+    .requiredOption("--run-dir <folder>", "folder for state and results")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--port <port>", "port; 0 for any free one", "0")
+    .option("--log-file <file>", "structured log; standard error without it")
+    .action(async (job: string, options: Parameters<typeof coordinatorRole>[1]) => {
+      done(await coordinatorRole(job, options));
+    });
+
+  joining(program.command("server").description("run a parameter server that joins a coordinator"))
+    .option("--host <address>", "address to listen on, reachable by workers", "127.0.0.1")
+    .option("--port <port>", "port; 0 for any free one", "0")
+    .action(async (options: RoleOptions) => done(await serverRole(options)));
+  for (const role of ["worker", "evaluator"] as const) {
+    const article = role === "worker" ? "a" : "an";
+    joining(program.command(role).description(`run ${article} ${role} that joins a coordinator`))
+      .option("--data-dir <folder>", "folder of the data files on this machine (DOWNPOUR_DATA_DIR)")
+      .action(async (options: RoleOptions) => done(await memberRole(role, options, config)));
+  }
+  return program;
+}
+
+/** The options of every role that joins a coordinator. */
+function joining(command: Command): Command {
+  return command
+    .requiredOption("--coordinator <host:port>", "address of the coordinator")
+    .option("--connect-timeout <seconds>", "how long to try to reach it", "60")
+    .option("--log-file <file>", "structured log; standard error without it");
+}

@@ -1,0 +1,109 @@
+import { DownpourError, messageOf } from "@downpour/errors";
+import type { JobEvent, TimedJobEvent } from "@downpour/protocol";
+import { createLogUpdate } from "log-update";
+import pc from "picocolors";
+import { durationText, percentText, progressText, rateText } from "./progress-text.ts";
+
+/** Where a command says what happens. Results go to standard output, everything else to standard error. */
+export interface Reporter {
+  /** A line about something that happened. */
+  note(text: string): void;
+  /** A line about something that people should look at. */
+  warn(text: string): void;
+  /** An event of the job. */
+  event(event: TimedJobEvent): void;
+  /** The result, as the last thing. `lines` for people, `summary` for programs. */
+  result(summary: Readonly<Record<string, unknown>>, lines: readonly string[]): void;
+  /** A failure, as the last thing. */
+  failure(error: unknown, verbose: boolean): void;
+}
+
+/** Milliseconds between two progress lines where they are not overwritten. */
+const plainProgressIntervalMs = 10_000;
+
+export function makeReporter(json: boolean): Reporter {
+  return json ? jsonReporter() : textReporter();
+}
+
+/** One JSON object per line on standard output. */
+function jsonReporter(): Reporter {
+  const write = (value: object) => process.stdout.write(`${JSON.stringify(value)}\n`);
+  return {
+    note: (message) => write({ type: "note", message }),
+    warn: (message) => write({ type: "warning", message }),
+    event: ({ sequence, timeMs, event }) => write({ ...event, sequence, timeMs }),
+    result: (summary) => write({ type: "summary", ...summary }),
+    failure: (error, verbose) => {
+      const code = error instanceof DownpourError ? error.code : "internal";
+      const stack = verbose && error instanceof Error ? { stack: error.stack } : {};
+      write({ type: "error", code, message: messageOf(error), ...stack });
+    },
+  };
+}
+
+function textReporter(): Reporter {
+  const { stderr, stdout } = process;
+  const live = stderr.isTTY === true ? createLogUpdate(stderr) : undefined;
+  let plainPrintedMs = 0;
+  const line = (text: string) => {
+    live?.clear();
+    stderr.write(`${text}\n`);
+  };
+  return {
+    note: line,
+    warn: (text) => line(pc.yellow(text)),
+    event: ({ event, timeMs }) => {
+      if (event.type === "progress") {
+        if (live !== undefined) {
+          live(progressText(event, stderr.columns));
+        } else if (timeMs - plainPrintedMs >= plainProgressIntervalMs) {
+          plainPrintedMs = timeMs;
+          line(progressText(event, Number.POSITIVE_INFINITY));
+        }
+        return;
+      }
+      const text = eventText(event);
+      if (text !== undefined) line(text);
+    },
+    result: (_summary, lines) => {
+      live?.clear();
+      for (const text of lines) stdout.write(`${text}\n`);
+    },
+    failure: (error, verbose) => {
+      line(pc.red(`error: ${messageOf(error)}`));
+      if (verbose && error instanceof Error && error.stack !== undefined) line(error.stack);
+    },
+  };
+}
+
+/** An event in words; undefined for those that the progress line already shows. */
+function eventText(event: JobEvent): string | undefined {
+  switch (event.type) {
+    case "memberJoined":
+      return pc.dim(`${event.memberId} joined (${event.name})`);
+    case "memberLeft":
+      if (event.how === "left") return pc.dim(`${event.memberId} left`);
+      return pc.yellow(`${event.memberId} died; ${event.batchesReturned} batches go to others`);
+    case "evaluated": {
+      const best = event.best ? "  best so far" : "";
+      return `epoch ${event.epoch.toFixed(2)}  validation loss ${event.loss.toFixed(4)}  accuracy ${percentText(event.accuracy)}${best}`;
+    }
+    case "learningRateDropped":
+      return pc.cyan(`epoch ${event.epoch.toFixed(2)}  learning rate drops to ${rateText(event.learningRate)}`);
+    case "leaseExpired":
+      return pc.yellow(`the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`);
+    case "stateChanged":
+      return event.state === "training" ? pc.dim("training begins") : undefined;
+    case "ended": {
+      const { summary } = event;
+      if (summary.outcome === "failed") return undefined;
+      return pc.dim(
+        `${summary.examplesCounted} examples in ${durationText(summary.trainingSeconds)}, ` +
+          `${Math.round(summary.examplesPerSecond)} examples/s, staleness ${summary.stalenessMean.toFixed(2)} ` +
+          `on average, at most ${summary.stalenessMax}`,
+      );
+    }
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,12 @@
+/**
+ * A signal that aborts on SIGINT, SIGTERM, or when the launcher that started this process is gone: no role
+ * outlives its launcher.
+ */
+export function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  const stop = () => controller.abort();
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  process.on("disconnect", stop);
+  return controller.signal;
+}

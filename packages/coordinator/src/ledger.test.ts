@@ -1,0 +1,324 @@
+import { describe, expect, it } from "vitest";
+import { Ledger } from "./ledger.ts";
+import type { Lease, LedgerOptions, LedgerSnapshot } from "./ledger-types.ts";
+
+/** 10 examples in batches of 3: 4 batches an epoch, the last of 1 example; shards of 2. */
+const options: LedgerOptions = { exampleCount: 10, batchSize: 3, shardBatches: 2, epochs: 2, leaseMs: 100 };
+
+function lease(ledger: Ledger, memberId: string, nowMs = 0): Lease {
+  const answer = ledger.acquire(memberId, nowMs);
+  if (answer.kind !== "lease") throw new Error(`expected a lease, got ${JSON.stringify(answer)}`);
+  return answer.lease;
+}
+
+function finish(ledger: Ledger, held: Lease, nowMs = 0): void {
+  for (const batch of held.batches) {
+    ledger.report(held.memberId, held.leaseId, held.epoch, batch, "applied", nowMs);
+  }
+}
+
+const reload = (ledger: Ledger): Ledger =>
+  Ledger.restore(JSON.parse(JSON.stringify(ledger.snapshot())) as LedgerSnapshot);
+
+describe("Ledger: leasing", () => {
+  it("leases shards in order, and the next epoch as soon as nothing is queued in the lowest", () => {
+    const ledger = Ledger.create(options);
+    const leases = ["a", "b", "a", "b"].map((member) => lease(ledger, member));
+    expect(leases.map(({ epoch, batches }) => [epoch, ...batches])).toEqual([
+      [0, 0, 1],
+      [0, 2, 3],
+      [1, 0, 1],
+      [1, 2, 3],
+    ]);
+    expect(leases.map(({ leaseId }) => leaseId)).toEqual([1, 2, 3, 4]);
+    expect(leases[0]?.deadlineMs).toBe(100);
+    ledger.prove();
+  });
+
+  it("makes a worker wait rather than open a third epoch over an unfinished one", () => {
+    const ledger = Ledger.create({ ...options, epochs: 3 });
+    const [first, ...others] = ["a", "b", "b", "b"].map((member) => lease(ledger, member));
+    for (const other of others) finish(ledger, other);
+    expect(ledger.acquire("b", 0)).toMatchObject({ kind: "wait" });
+    expect(ledger.progress()).toMatchObject({ epoch: 0, completedEpochs: 0, batchesDone: 2 });
+    if (first !== undefined) finish(ledger, first);
+    expect(ledger.progress()).toMatchObject({ epoch: 2, completedEpochs: 2, batchesDone: 0 });
+    expect(lease(ledger, "b")).toMatchObject({ epoch: 2, batches: [0, 1] });
+  });
+
+  it("with one open epoch, makes workers wait at every epoch's end", () => {
+    const ledger = Ledger.create({ ...options, openEpochsMax: 1 });
+    const first = lease(ledger, "a");
+    finish(ledger, lease(ledger, "b"));
+    expect(ledger.acquire("b", 0)).toMatchObject({ kind: "wait" });
+    finish(ledger, first);
+    expect(lease(ledger, "b").epoch).toBe(1);
+  });
+
+  it("answers wait while the last batches are leased, and finished once they are settled", () => {
+    const ledger = Ledger.create({ ...options, epochs: 1 });
+    finish(ledger, lease(ledger, "a"));
+    const last = lease(ledger, "a");
+    expect(ledger.acquire("b", 0)).toMatchObject({ kind: "wait" });
+    finish(ledger, last);
+    expect(ledger.acquire("b", 0)).toEqual({ kind: "finished" });
+    expect(ledger.progress()).toMatchObject({
+      epoch: 0,
+      batchesDone: 4,
+      completedEpochs: 1,
+      epochsPassed: 1,
+      examplesCounted: 10,
+      examplesPending: 0,
+      finished: true,
+    });
+  });
+
+  it("answers finished while it drains, and still counts what running leases report", () => {
+    const ledger = Ledger.create(options);
+    const held = lease(ledger, "a");
+    ledger.stopLeasing();
+    expect(ledger.acquire("a", 0)).toEqual({ kind: "finished" });
+    finish(ledger, held);
+    expect(ledger.progress()).toMatchObject({ batchesApplied: 2, examplesCounted: 6, finished: false });
+    expect(ledger.openLeases()).toEqual([]);
+  });
+});
+
+describe("Ledger: leases that end", () => {
+  it("leases returned batches again before fresh ones, and before those of a later epoch", () => {
+    const ledger = Ledger.create(options);
+    const held = lease(ledger, "a");
+    ledger.report("a", held.leaseId, 0, 0, "applied", 0);
+    ledger.giveBack("a", held.leaseId);
+    ledger.giveBack("a", held.leaseId);
+    expect(lease(ledger, "b").batches).toEqual([1]);
+    lease(ledger, "b");
+    expect(lease(ledger, "b").epoch).toBe(1);
+    expect(ledger.releaseMember("b")).toBe(5);
+    expect(lease(ledger, "c")).toMatchObject({ epoch: 0, batches: [1] });
+    ledger.prove();
+  });
+
+  it("expires a lease at its deadline and not before, with the batches that were left", () => {
+    const ledger = Ledger.create(options);
+    const held = lease(ledger, "a");
+    ledger.report("a", held.leaseId, 0, 1, "applied", 0);
+    expect(ledger.expire(99)).toEqual([]);
+    expect(ledger.expire(100)).toEqual([{ ...held, batches: [0] }]);
+    expect(ledger.extend("a", held.leaseId, 100)).toBe(false);
+    expect(lease(ledger, "b").batches).toEqual([0]);
+  });
+
+  it("extends a lease by a report and by a call of its own holder only", () => {
+    const ledger = Ledger.create(options);
+    const held = lease(ledger, "a");
+    ledger.report("a", held.leaseId, 0, 0, "applied", 60);
+    expect(ledger.expire(159)).toEqual([]);
+    expect(ledger.extend("b", held.leaseId, 159)).toBe(false);
+    expect(ledger.extend("a", held.leaseId, 159)).toBe(true);
+    expect(ledger.openLeases()[0]?.deadlineMs).toBe(259);
+  });
+
+  it("does not hand a lease of one member to another that names it", () => {
+    const ledger = Ledger.create(options);
+    const held = lease(ledger, "a");
+    ledger.giveBack("b", held.leaseId);
+    expect(ledger.openLeases()).toHaveLength(1);
+    expect(ledger.report("b", held.leaseId, 0, 0, "refused", 0)).toEqual({
+      counted: false,
+      leaseValid: false,
+    });
+  });
+
+  it("gives open leases their full time after a restart", () => {
+    const ledger = Ledger.create(options);
+    lease(ledger, "a");
+    const restarted = reload(ledger);
+    restarted.renewLeases(5_000);
+    expect(restarted.expire(5_099)).toEqual([]);
+    expect(restarted.expire(5_100)).toHaveLength(1);
+  });
+});
+
+describe("Ledger: reports", () => {
+  it("counts a batch once, whoever reports it again", () => {
+    const ledger = Ledger.create(options);
+    const held = lease(ledger, "a");
+    expect(ledger.report("a", held.leaseId, 0, 0, "applied", 0)).toEqual({ counted: true, leaseValid: true });
+    expect(ledger.report("a", held.leaseId, 0, 0, "applied", 0)).toEqual({
+      counted: false,
+      leaseValid: true,
+    });
+    expect(ledger.report("b", 99, 0, 0, "refused", 0)).toEqual({ counted: false, leaseValid: false });
+    expect(ledger.progress().examplesCounted).toBe(3);
+  });
+
+  it("counts a late applied under an expired lease, and takes the batch from its new holder", () => {
+    const ledger = Ledger.create(options);
+    const late = lease(ledger, "a");
+    ledger.expire(100);
+    const held = lease(ledger, "b", 100);
+    expect(held.batches).toEqual([0, 1]);
+    expect(ledger.report("a", late.leaseId, 0, 0, "applied", 100)).toEqual({
+      counted: true,
+      leaseValid: false,
+    });
+    expect(ledger.openLeases()[0]?.batches).toEqual([1]);
+    expect(ledger.report("b", held.leaseId, 0, 0, "applied", 100)).toEqual({
+      counted: false,
+      leaseValid: true,
+    });
+    expect(ledger.report("a", late.leaseId, 0, 1, "applied", 100).counted).toBe(true);
+    expect(ledger.openLeases()).toEqual([]);
+    expect(ledger.report("b", held.leaseId, 0, 1, "applied", 100)).toEqual({
+      counted: false,
+      leaseValid: false,
+    });
+  });
+
+  it("takes a late applied out of the queue", () => {
+    const ledger = Ledger.create(options);
+    const late = lease(ledger, "a");
+    ledger.expire(100);
+    ledger.report("a", late.leaseId, 0, 0, "applied", 100);
+    expect(lease(ledger, "b").batches).toEqual([1]);
+  });
+
+  it.each(["refused", "skipped"] as const)(
+    "does not count %s from a member that lost the batch",
+    (outcome) => {
+      const ledger = Ledger.create(options);
+      const late = lease(ledger, "a");
+      ledger.expire(100);
+      expect(ledger.report("a", late.leaseId, 0, 0, outcome, 100)).toEqual({
+        counted: false,
+        leaseValid: false,
+      });
+      expect(ledger.progress()).toMatchObject({ batchesRefused: 0, batchesSkipped: 0 });
+    },
+  );
+
+  it.each(["refused", "skipped"] as const)("turns %s into applied when a late applied arrives", (outcome) => {
+    const ledger = Ledger.create(options);
+    const late = lease(ledger, "a");
+    ledger.expire(100);
+    const held = lease(ledger, "b", 100);
+    expect(ledger.report("b", held.leaseId, 0, 0, outcome, 100).counted).toBe(true);
+    expect(ledger.progress().examplesCounted).toBe(0);
+    expect(ledger.report("a", late.leaseId, 0, 0, "applied", 100)).toEqual({
+      counted: true,
+      leaseValid: false,
+      reclassifiedFrom: outcome,
+    });
+    expect(ledger.report("b", held.leaseId, 0, 0, outcome, 100).counted).toBe(false);
+    expect(ledger.progress().examplesCounted).toBe(3);
+    ledger.prove();
+  });
+
+  it("reclassifies in an epoch that is complete already, also after a restart", () => {
+    let ledger = Ledger.create(options);
+    const [first, second] = [lease(ledger, "a"), lease(ledger, "a")];
+    finish(ledger, first);
+    ledger.report("a", second.leaseId, 0, 2, "skipped", 0);
+    expect(ledger.report("a", second.leaseId, 0, 3, "refused", 0).epochCompleted).toBe(0);
+    expect(ledger.epochRecords()).toEqual([
+      {
+        epoch: 0,
+        batches: 4,
+        applied: 2,
+        refused: 1,
+        skipped: 1,
+        pending: 0,
+        examplesApplied: 6,
+        examplesRefused: 1,
+        examplesSkipped: 3,
+        examplesPending: 0,
+        complete: true,
+      },
+    ]);
+    ledger = reload(ledger);
+    expect(ledger.report("b", 7, 0, 3, "applied", 0)).toMatchObject({
+      counted: true,
+      reclassifiedFrom: "refused",
+    });
+    expect(ledger.report("b", 7, 0, 3, "applied", 0).counted).toBe(false);
+    expect(ledger.progress()).toMatchObject({ batchesApplied: 3, batchesRefused: 0, examplesCounted: 7 });
+  });
+
+  it("names the epoch that a report completes, in whatever order they complete", () => {
+    const ledger = Ledger.create(options);
+    const [slow, fast, next1, next2] = ["a", "b", "b", "b"].map((member) => lease(ledger, member));
+    const completedBy = (held: Lease | undefined): (number | undefined)[] =>
+      (held?.batches ?? []).map(
+        (batch) =>
+          ledger.report(held?.memberId ?? "", held?.leaseId ?? 0, held?.epoch ?? 0, batch, "applied", 0)
+            .epochCompleted,
+      );
+    expect(completedBy(fast)).toEqual([undefined, undefined]);
+    expect(completedBy(next1)).toEqual([undefined, undefined]);
+    expect(completedBy(next2)).toEqual([undefined, 1]);
+    expect(ledger.progress()).toMatchObject({ epoch: 0, completedEpochs: 0, epochsPassed: 1.5 });
+    expect(completedBy(slow)).toEqual([undefined, 0]);
+    expect(ledger.progress().finished).toBe(true);
+  });
+
+  it("accepts applied batches of a lease and an epoch that an older snapshot did not know", () => {
+    const ledger = Ledger.create(options);
+    const older = ledger.snapshot();
+    const leases = ["a", "a", "a"].map((member) => lease(ledger, member));
+    const restored = Ledger.restore(older);
+    for (const held of leases) finish(restored, held);
+    restored.prove();
+    expect(restored.progress()).toMatchObject({ completedEpochs: 1, batchesApplied: 6 });
+    expect(lease(restored, "a")).toMatchObject({ epoch: 1, batches: [2, 3] });
+  });
+
+  it.each([
+    [-1, 0],
+    [2, 0],
+    [0.5, 0],
+    [0, -1],
+    [0, 4],
+    [0, Number.NaN],
+  ])("refuses a report of epoch %d, batch %d with the numbers", (epoch, batch) => {
+    const ledger = Ledger.create({ ...options, epochs: 9 });
+    expect(() => ledger.report("a", 1, epoch, batch, "applied", 0)).toThrow(
+      `batch ${batch} of epoch ${epoch} was reported; epochs 0 to 1 can have been leased so far, with batches 0 to 3`,
+    );
+  });
+});
+
+describe("Ledger: snapshots and proof", () => {
+  it("keeps a snapshot of a clean run small, whatever the epochs behind it", () => {
+    const ledger = Ledger.create({ ...options, epochs: 1_000 });
+    for (let answer = ledger.acquire("a", 0); answer.kind === "lease"; answer = ledger.acquire("a", 0)) {
+      finish(ledger, answer.lease);
+    }
+    expect(ledger.progress().completedEpochs).toBe(1_000);
+    expect(JSON.stringify(ledger.snapshot()).length).toBeLessThan(400);
+  });
+
+  it("refuses a snapshot that was tampered with, naming epoch and batch", () => {
+    const ledger = Ledger.create(options);
+    lease(ledger, "a");
+    const snapshot = ledger.snapshot();
+    expect(() => Ledger.restore({ ...snapshot, leases: [] })).toThrow(
+      "the ledger of epoch 0 does not add up: pending batch 0 is queued or leased 0 times instead of once",
+    );
+    const open = snapshot.open.map((book) => ({ ...book, applied: "AQ==" }));
+    expect(() => Ledger.restore({ ...snapshot, open })).toThrow("settled batch 0 is queued or leased");
+    const twice = open.map((book) => ({ ...book, refused: "AQ==" }));
+    expect(() => Ledger.restore({ ...snapshot, open: twice })).toThrow("batch 0 has two outcomes");
+    expect(() => Ledger.restore({ ...snapshot, open: [] })).toThrow("epoch 0 is not open in the ledger");
+    expect(() => Ledger.restore({ ...snapshot, format: 2 as 1 })).toThrow("has format 2; expected 1");
+  });
+
+  it.each(["exampleCount", "batchSize", "shardBatches", "epochs", "leaseMs", "openEpochsMax"])(
+    "refuses options with %s below 1",
+    (name) => {
+      expect(() => Ledger.create({ ...options, [name]: 0 })).toThrow(
+        `the ledger's ${name} is 0; expected an integer, at least 1`,
+      );
+    },
+  );
+});

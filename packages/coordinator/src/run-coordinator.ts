@@ -1,0 +1,121 @@
+import { appendFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { DownpourError } from "@downpour/errors";
+import type { Job } from "@downpour/job";
+import type { Logger } from "@downpour/logging";
+import { serve, services } from "@downpour/protocol";
+import { CoordinatorCore } from "./coordinator-core.ts";
+import { InProcessEventBus } from "./event-bus.ts";
+import { isFinal } from "./lifecycle.ts";
+import { LmdbJobStore } from "./lmdb-store.ts";
+import { ServerLinks } from "./server-links.ts";
+import { coordinatorHandlers, type TimedEvent } from "./service.ts";
+import { StateKeeper } from "./state-keeper.ts";
+import { summaryOf } from "./summary.ts";
+
+export interface CoordinatorOptions {
+  readonly job: Job;
+  /** Folder for state, events and results; made where it does not exist. */
+  readonly runDirectory: string;
+  /** Address to listen on, reachable by all members. */
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly logger: Logger;
+  /** Ends the coordinator at once when it aborts. */
+  readonly signal: AbortSignal;
+  /** Called once with host:port. */
+  readonly onListening: (address: string) => void;
+}
+
+/** The core gets the time so often, and state is stored as often. */
+const tickMs = 1000;
+
+/** After the job has ended, members get so long to hear of it and leave. */
+const farewellMs = 2500;
+
+const closeGraceMs = 500;
+
+/**
+ * Runs the coordinator of one job until the job ends or `signal` aborts.
+ *
+ * Writes `events.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/`.
+ *
+ * @throws jobFailed: the job failed; environment: the port is taken, or the folder can't be written
+ */
+export async function runCoordinator(options: CoordinatorOptions): Promise<void> {
+  const { job, runDirectory, logger, signal } = options;
+  await mkdir(runDirectory, { recursive: true });
+  const nowMs = () => performance.now();
+  const events = new InProcessEventBus<TimedEvent>();
+  const eventFile = join(runDirectory, "events.jsonl");
+  const ended = new AbortController();
+  const core = new CoordinatorCore(job, nowMs(), (event) => {
+    const timeMs = Date.now();
+    events.publish({ timeMs, event });
+    appendFileSync(eventFile, `${JSON.stringify({ timeMs, ...event })}\n`);
+    if (event.type === "ended") ended.abort();
+  });
+  const store = LmdbJobStore.open(join(runDirectory, "state"));
+  const keeper = new StateKeeper(store, core, logger);
+  const servers = new ServerLinks(job.cluster.requestTimeoutMs, logger);
+  try {
+    const handlers = coordinatorHandlers({ core, servers, events, runDirectory, logger, nowMs });
+    const serving = await serve(services.Coordinator.service, handlers, options.host, options.port);
+    logger.info({ address: serving.address }, "listening");
+    options.onListening(serving.address);
+    try {
+      await tickUntilEnd();
+      await farewell();
+    } finally {
+      await writeResults();
+      await serving.close(closeGraceMs);
+    }
+  } finally {
+    servers.close();
+    await keeper.keep();
+    await store.close();
+    await events.close();
+  }
+  if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
+
+  async function tickUntilEnd(): Promise<void> {
+    while (!isFinal(core.lifecycle) && !signal.aborted) {
+      await sleep(tickMs, undefined, { signal: AbortSignal.any([signal, ended.signal]) }).catch(
+        () => undefined,
+      );
+      const present = core.membership.present().length;
+      core.tick(nowMs());
+      if (core.membership.present().length !== present) {
+        servers.announceMembers(
+          core.membership
+            .present()
+            .filter((member) => member.role !== "server")
+            .map((member) => member.memberId),
+        );
+      }
+      await keeper.keep();
+    }
+  }
+
+  /** Members learn of the end from their next heartbeat. */
+  async function farewell(): Promise<void> {
+    const endMs = nowMs() + farewellMs;
+    while (!signal.aborted && nowMs() < endMs && core.membership.present().some((m) => m.role !== "server")) {
+      await sleep(50);
+    }
+    // Servers do not leave, they only listen: one more heartbeat interval, and all have heard.
+    const restMs = Math.min(endMs - nowMs(), job.cluster.heartbeatIntervalMs + 200);
+    if (!signal.aborted && restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => undefined);
+  }
+
+  async function writeResults(): Promise<void> {
+    core.ledger?.prove();
+    const epochs = core.ledger?.epochRecords() ?? [];
+    await writeFile(join(runDirectory, "ledger.json"), `${JSON.stringify({ epochs }, null, 2)}\n`);
+    const summary = summaryOf(core, nowMs());
+    await writeFile(join(runDirectory, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
+  }
+}

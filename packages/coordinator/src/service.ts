@@ -1,0 +1,154 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { DownpourError } from "@downpour/errors";
+import type { Logger } from "@downpour/logging";
+import { manifestFromWire } from "@downpour/parameter-vector";
+import {
+  type CoordinatorHandlers,
+  type JobEvent,
+  type JoinRequest,
+  type JoinResponseInput,
+  unary,
+} from "@downpour/protocol";
+import type { CoordinatorCore } from "./coordinator-core.ts";
+import type { EventBus } from "./event-bus.ts";
+import { coordinatorEpoch, type ServerLinks } from "./server-links.ts";
+import { commandToWire, evaluationToWire, leaseToWire, reportFromWire, roleFromWire } from "./wire.ts";
+
+/** An event with the time at which the coordinator made it. */
+export interface TimedEvent {
+  readonly timeMs: number;
+  readonly event: JobEvent;
+}
+
+export interface CoordinatorServiceOptions {
+  readonly core: CoordinatorCore;
+  readonly servers: ServerLinks;
+  readonly events: EventBus<TimedEvent>;
+  readonly runDirectory: string;
+  readonly logger: Logger;
+  /** A clock that never goes back, in milliseconds. */
+  readonly nowMs: () => number;
+}
+
+/** How often a waiting call looks for an evaluation. */
+const evaluationPollMs = 50;
+
+/** A call waits for an evaluation no longer than this, whatever it asks for. */
+const evaluationWaitMaxMs = 10_000;
+
+/** The gRPC shell of a {@link CoordinatorCore}. */
+export function coordinatorHandlers(options: CoordinatorServiceOptions): CoordinatorHandlers {
+  const { core, servers, logger, nowMs } = options;
+  const memberIds = () =>
+    [...core.membership.present("worker"), ...core.membership.present("evaluator")].map((m) => m.memberId);
+  const schedule = () => ({ revision: core.schedule.revision, dropFactor: core.schedule.dropFactor });
+  const command = (memberId: string) => commandToWire(core.command(memberId, nowMs()));
+  return {
+    GetJob: unary(() => ({
+      jobJson: JSON.stringify(core.job),
+      coordinatorEpoch,
+      runDirectory: options.runDirectory,
+    })),
+    RegisterServer: unary(({ address, incarnation }) => {
+      const { memberId, index } = core.registerServer(address, incarnation, address, nowMs());
+      servers.connect(index, address);
+      return { memberId, serverIndex: index, coordinatorEpoch, jobJson: JSON.stringify(core.job) };
+    }),
+    Join: unary((request) => join(request)),
+    ReportInitialized: unary(({ memberId }) => {
+      core.reportInitialized(memberId, nowMs());
+      return {};
+    }),
+    AcquireLease: unary(({ memberId }) => {
+      const now = nowMs();
+      const answer = leaseToWire(core.acquireLease(memberId, now), now);
+      return { ...answer, command: command(memberId), schedule: schedule() };
+    }),
+    ReportBatches: unary(({ memberId, leaseId, epoch, batches }) => {
+      const leaseValid = core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
+      return { leaseValid, command: command(memberId), schedule: schedule() };
+    }),
+    ReturnLease: unary(({ memberId, leaseId }) => {
+      core.returnLease(memberId, leaseId, nowMs());
+      return {};
+    }),
+    Leave: unary(({ memberId, reason }) => {
+      logger.info({ memberId, reason }, "member leaves");
+      core.leave(memberId, nowMs());
+      servers.announceMembers(memberIds());
+      return {};
+    }),
+    Heartbeat: unary(({ memberId }) => ({
+      command: command(memberId),
+      schedule: schedule(),
+      coordinatorEpoch,
+    })),
+    NextEvaluation: unary(async ({ memberId, waitMs }) => {
+      const endMs = nowMs() + Math.min(waitMs, evaluationWaitMaxMs);
+      while (
+        core.evaluations.due === undefined &&
+        command(memberId) === "COMMAND_CONTINUE" &&
+        nowMs() < endMs
+      ) {
+        await sleep(evaluationPollMs);
+      }
+      const { due } = core.evaluations;
+      const evaluation = due === undefined ? null : evaluationToWire(due);
+      return { evaluation, command: command(memberId), schedule: schedule() };
+    }),
+    ReportEvaluation: unary(
+      ({ memberId, evaluationId, scheduleRevision, validation, test, modelDirectory, failure }) => {
+        core.membership.heard(memberId, nowMs());
+        if (failure !== "") {
+          core.fail(`evaluation ${evaluationId} failed: ${failure}`, nowMs());
+          return { isBest: false };
+        }
+        if (validation === null)
+          throw new DownpourError("invalidArgument", "the report has no validation figures");
+        const { loss, accuracy } = validation;
+        const isBest = core.reportValidation({ evaluationId, scheduleRevision, loss, accuracy }, nowMs());
+        if (test !== null) {
+          core.reportFinal({ testLoss: test.loss, testAccuracy: test.accuracy, modelDirectory }, nowMs());
+        }
+        return { isBest };
+      },
+    ),
+    Watch: (stream) => {
+      const unsubscribe = options.events.subscribe(
+        ({ sequence, event: { timeMs, event } }) => {
+          const flowing = stream.write({ sequence, timeMs, json: JSON.stringify(event) });
+          if (event.type === "ended") stream.end();
+          // A watcher that reads slowly gets the next event when it has read this one.
+          return flowing ? undefined : new Promise<void>((resolve) => stream.once("drain", resolve));
+        },
+        { fromSequence: stream.request.afterSequence + 1 },
+      );
+      stream.on("cancelled", unsubscribe);
+      stream.on("close", unsubscribe);
+    },
+    StopJob: unary(({ reason }) => {
+      logger.info({ reason }, "asked to stop the job");
+      core.stop(nowMs());
+      return {};
+    }),
+  };
+
+  async function join(request: JoinRequest): Promise<JoinResponseInput> {
+    const role = roleFromWire(request.role);
+    const manifest = manifestFromWire(request.manifest);
+    if (request.data === null) throw new DownpourError("invalidArgument", "the request names no data set");
+    const layout = core.admit(manifest, request.data);
+    await servers.assign(layout, core.ledger?.batchesPerEpoch ?? 0);
+    const { memberId } = core.join(role, request.name, request.incarnation, nowMs());
+    await servers.setMembers(memberIds());
+    logger.info({ memberId, name: request.name }, "member joined");
+    return {
+      memberId,
+      coordinatorEpoch,
+      serverAddresses: [...servers.addresses],
+      slices: [...layout.slices],
+      initialized: core.initialized,
+      schedule: schedule(),
+    };
+  }
+}

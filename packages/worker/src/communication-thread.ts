@@ -1,0 +1,38 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { DownpourError, messageOf } from "@downpour/errors";
+import { makeLogger } from "@downpour/logging";
+import { type CommunicationEnd, type CommunicationInput, stopMessage } from "./communication.ts";
+import type { Compute } from "./compute.ts";
+import { evaluate } from "./evaluate.ts";
+import { callPort } from "./port-calls.ts";
+import { runSessions } from "./session.ts";
+import { train } from "./train.ts";
+
+async function run(input: CommunicationInput, stop: AbortSignal): Promise<void> {
+  const compute = callPort<Compute>(input.computePort, ["prepare", "step", "validate", "keepBest", "finish"]);
+  const logger = makeLogger(input.role, input.logFile);
+  const { role, coordinatorAddress, connectTimeoutMs } = input;
+  const options = { role, coordinatorAddress, connectTimeoutMs, logger, signal: stop };
+  try {
+    await runSessions(options, compute, role === "worker" ? train : evaluate);
+    logger.info("left the job");
+  } catch (error) {
+    logger.error({ code: error instanceof DownpourError ? error.code : "internal", err: error }, messageOf(error));
+    throw error;
+  }
+}
+
+const port = parentPort;
+if (port === null) throw new DownpourError("internal", "communication-thread.ts must run as a worker thread");
+const stop = new AbortController();
+port.on("message", (message) => {
+  if (message === stopMessage) stop.abort();
+});
+let end: CommunicationEnd = { kind: "done" };
+try {
+  await run(workerData as CommunicationInput, stop.signal);
+} catch (error) {
+  const code = error instanceof DownpourError ? error.code : "internal";
+  end = { kind: "failed", code, message: messageOf(error) };
+}
+port.postMessage(end);

@@ -1,0 +1,43 @@
+import type { DataFingerprint, MeasurementInput } from "@downpour/protocol";
+import type { WireManifest } from "@downpour/parameter-vector";
+
+/** What the communication side needs to know before it joins. */
+export interface Prepared {
+  readonly manifest: WireManifest;
+  readonly data: DataFingerprint;
+  /** Parameter vector that pulls write and compute reads; float32. */
+  readonly weights: SharedArrayBuffer;
+  /** Gradient that compute writes and pushes read; as long as the weights. */
+  readonly gradient: SharedArrayBuffer;
+}
+
+/** How one mini-batch step ended. */
+export interface StepResult {
+  /** Mean cross-entropy over the batch, in nats. */
+  readonly loss: number;
+  /** Loss and every element of the gradient are finite; if not, the gradient must not be pushed. */
+  readonly finite: boolean;
+}
+
+/** What was written at the end of a job. */
+export interface WrittenModel {
+  readonly test: MeasurementInput;
+  readonly directory: string;
+}
+
+/**
+ * The compute side of a member, seen from its communication side. One request at a time: while one runs, the
+ * shared weights and gradient belong to compute, between two they belong to communication.
+ */
+export interface Compute {
+  /** Loads the data and builds the model; the weights hold the seeded initial ones afterwards. */
+  prepare(jobJson: string): Promise<Prepared>;
+  /** Computes the mean gradient of one mini-batch at the shared weights. */
+  step(batch: { readonly epoch: number; readonly batch: number }): Promise<StepResult>;
+  /** Measures the validation split at the shared weights. */
+  validate(): Promise<MeasurementInput>;
+  /** Keeps the weights that were measured last as the best so far, on disk too. */
+  keepBest(runDirectory: string): Promise<void>;
+  /** Measures the test split with the kept or the shared weights, and writes the model. */
+  finish(options: { readonly keep: "best" | "last"; readonly runDirectory: string }): Promise<WrittenModel>;
+}

@@ -1,0 +1,67 @@
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Dataset } from "@downpour/datasets";
+import { elementCount, type Manifest } from "@downpour/parameter-vector";
+import type * as tf from "@tensorflow/tfjs";
+import { encodeSafetensors } from "./safetensors.ts";
+import type { Tensorflow } from "./tensorflow.ts";
+
+/** Writes a file so that a reader never sees half of it. */
+async function writeWhole(file: string, data: Uint8Array | string): Promise<void> {
+  const temporary = `${file}.tmp-${process.pid}`;
+  await writeFile(temporary, data);
+  await rename(temporary, file);
+}
+
+/** Writes the tensors of a parameter vector as safetensors, for Python and others. */
+export async function writeWeights(
+  file: string,
+  manifest: Manifest,
+  vector: Float32Array,
+): Promise<void> {
+  const tensors = manifest.tensors.map(({ name, shape, offset }) => ({
+    name,
+    shape,
+    data: vector.slice(offset, offset + elementCount(shape)),
+  }));
+  await writeWhole(file, encodeSafetensors(tensors, { format: "downpour" }));
+}
+
+/** What a model directory is made from. */
+export interface TrainedModel {
+  /** Holds the weights of `vector`. */
+  readonly model: tf.LayersModel;
+  readonly manifest: Manifest;
+  readonly vector: Float32Array;
+  readonly dataset: Dataset;
+}
+
+/**
+ * Writes a trained model: `model.safetensors`, `model.json` and `weights.bin` (a tfjs LayersModel whose output is probabilities, so
+ * that it runs in a browser as it is), and `preprocessing.json` (class names, and the mean and deviation per
+ * channel to normalize pixels of 0 to 1 with).
+ */
+export async function writeModel(
+  tensorflow: Tensorflow,
+  directory: string,
+  { model, manifest, vector, dataset }: TrainedModel,
+): Promise<void> {
+  const temporary = `${directory}.tmp-${process.pid}`;
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  const probabilities = tensorflow.layers.softmax({ name: "probabilities" });
+  const output = probabilities.apply(model.outputs[0] as tf.SymbolicTensor) as tf.SymbolicTensor;
+  const exported = tensorflow.model({ inputs: model.inputs, outputs: output, name: model.name });
+  await exported.save(`file://${temporary}`);
+  const preprocessing = {
+    height: dataset.height,
+    width: dataset.width,
+    channels: dataset.channels,
+    classNames: dataset.classNames,
+    normalization: dataset.normalization,
+  };
+  await writeFile(join(temporary, "preprocessing.json"), `${JSON.stringify(preprocessing, null, 2)}\n`);
+  await writeWeights(join(temporary, "model.safetensors"), manifest, vector);
+  await rm(directory, { recursive: true, force: true });
+  await rename(temporary, directory);
+}

@@ -1,0 +1,174 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { DownpourError } from "@downpour/errors";
+import { checkJob, type Job } from "@downpour/job";
+import type { Logger } from "@downpour/logging";
+import {
+  type Command,
+  type CoordinatorCaller,
+  connectCoordinator,
+  type MemberRole,
+  retry,
+  type ScheduleRevision,
+  sendHeartbeats,
+} from "@downpour/protocol";
+import type { Compute, Prepared } from "./compute.ts";
+import { ParameterClient } from "./parameter-client.ts";
+
+export interface MemberOptions {
+  readonly role: "worker" | "evaluator";
+  readonly coordinatorAddress: string;
+  /** How long to try to reach the coordinator at first. */
+  readonly connectTimeoutMs: number;
+  readonly logger: Logger;
+  /** Asks the member to drain and leave when it aborts. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One membership of a job, from join to leave: what worker and evaluator have in common. A member that the
+ * coordinator took for dead joins again, as a new session.
+ */
+export interface Session {
+  readonly job: Job;
+  readonly runDirectory: string;
+  readonly memberId: string;
+  readonly coordinator: CoordinatorCaller;
+  readonly parameters: ParameterClient;
+  readonly compute: Compute;
+  readonly logger: Logger;
+  /** Aborts when the member should finish what it has and leave, or the session broke. */
+  readonly stopping: AbortSignal;
+  /** The highest schedule revision heard of. */
+  readonly schedule: () => ScheduleRevision;
+  /** Takes in what an answer of the coordinator says besides its own matter. */
+  readonly observe: (answer: { command: Command; schedule: ScheduleRevision | null }) => void;
+}
+
+const wireRole: Readonly<Record<MemberOptions["role"], MemberRole>> = {
+  worker: "MEMBER_ROLE_WORKER",
+  evaluator: "MEMBER_ROLE_EVALUATOR",
+};
+
+/** A member that was taken for dead more often than this gives up: something is wrong with its machine. */
+const sessionsMax = 20;
+
+/** Deadline of a call to the coordinator before the job, which sets another, is known. */
+const firstCallDeadlineMs = 10_000;
+
+/**
+ * Joins the job and does `work` until the job ends, `signal` aborts or something fails; then leaves.
+ *
+ * @throws unavailable: the coordinator or a server is lost; failedPrecondition: the manifest or the data
+ *   differ from the job's
+ */
+export async function runSessions(
+  options: MemberOptions,
+  compute: Compute,
+  work: (session: Session) => Promise<void>,
+): Promise<void> {
+  const { logger, signal } = options;
+  const coordinator = connectCoordinator(options.coordinatorAddress, firstCallDeadlineMs);
+  try {
+    const connect = { giveUpAfterMs: options.connectTimeoutMs, signal };
+    const { jobJson, runDirectory } = await retry(() => coordinator.call("GetJob", {}), connect);
+    const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
+    const prepared = await compute.prepare(jobJson);
+    for (let sessions = 1; ; sessions++) {
+      try {
+        await runSession({ ...options, coordinator, compute, job, runDirectory, prepared }, work);
+        return;
+      } catch (error) {
+        const expelled = error instanceof DownpourError && error.code === "unknownMember";
+        if (!expelled || signal.aborted || sessions === sessionsMax) throw error;
+        logger.warn({ sessions }, `${error.message}; joining again`);
+      }
+    }
+  } finally {
+    coordinator.close();
+  }
+}
+
+interface SessionInput extends MemberOptions {
+  readonly coordinator: CoordinatorCaller;
+  readonly compute: Compute;
+  readonly job: Job;
+  readonly runDirectory: string;
+  readonly prepared: Prepared;
+}
+
+async function runSession(input: SessionInput, work: (session: Session) => Promise<void>): Promise<void> {
+  const { coordinator, compute, job, logger, signal } = input;
+  const { memberId, parameters, firstSchedule } = await join(input);
+  let schedule = firstSchedule;
+  const stop = new AbortController();
+  const stopping = AbortSignal.any([signal, stop.signal]);
+  const session: Session = {
+    job,
+    runDirectory: input.runDirectory,
+    memberId,
+    coordinator,
+    parameters,
+    compute,
+    logger: logger.child({ memberId }),
+    stopping,
+    schedule: () => schedule,
+    observe: ({ command, schedule: heard }) => {
+      if (heard !== null && heard.revision > schedule.revision) schedule = heard;
+      if (command === "COMMAND_STOP" || command === "COMMAND_DRAIN") stop.abort();
+    },
+  };
+  const beats = sendHeartbeats({
+    coordinator,
+    memberId,
+    intervalMs: job.cluster.heartbeatIntervalMs,
+    giveUpAfterMs: job.cluster.memberTimeoutMs,
+    signal: stopping,
+    onAnswer: session.observe,
+  }).finally(() => stop.abort());
+  const working = work(session).finally(() => stop.abort());
+  try {
+    const failed = (await Promise.allSettled([working, beats])).find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  } finally {
+    await coordinator.call("Leave", { memberId, reason: "done" }, 2000).catch(() => undefined);
+    parameters.close();
+  }
+}
+
+async function join(input: SessionInput): Promise<{
+  memberId: string;
+  parameters: ParameterClient;
+  firstSchedule: ScheduleRevision;
+}> {
+  const { coordinator, job, prepared, role, signal } = input;
+  const request = {
+    role: wireRole[role],
+    incarnation: randomUUID(),
+    name: `${hostname()}:${process.pid}`,
+    manifest: prepared.manifest,
+    data: prepared.data,
+  };
+  const answer = await retry(() => coordinator.call("Join", request), {
+    giveUpAfterMs: job.cluster.startTimeoutMs,
+    signal,
+  });
+  const { memberId } = answer;
+  const parameters = new ParameterClient({
+    memberId,
+    manifestFingerprint: prepared.manifest.fingerprint,
+    serverAddresses: answer.serverAddresses,
+    slices: answer.slices.map(({ slice, serverIndex }) => {
+      if (slice === null) throw new DownpourError("internal", "the placement has an entry without a slice");
+      return { ...slice, serverIndex };
+    }),
+    weights: new Float32Array(prepared.weights),
+    gradient: new Float32Array(prepared.gradient),
+    requestTimeoutMs: job.cluster.requestTimeoutMs,
+  });
+  if (!answer.initialized && role === "worker") {
+    await parameters.initialize();
+    await coordinator.call("ReportInitialized", { memberId });
+  }
+  return { memberId, parameters, firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1 } };
+}

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type BatchReportInput, retry } from "@downpour/protocol";
+import type { Session } from "./session.ts";
+
+/** The wire's lease. */
+interface LeaseWork {
+  readonly leaseId: number;
+  readonly epoch: number;
+  readonly batches: readonly number[];
+}
+
+/**
+ * The life of a worker: lease a shard, and for each of its batches pull, compute, push, report. It never waits
+ * for another worker.
+ */
+export async function train(session: Session): Promise<void> {
+  await session.parameters.pull();
+  while (!session.stopping.aborted) {
+    const answer = await patiently(session, () =>
+      session.coordinator.call("AcquireLease", { memberId: session.memberId }),
+    );
+    session.observe(answer);
+    if (answer.lease !== null) await trainOnLease(session, answer.lease);
+    else await sleep(answer.retryAfterMs, undefined, { signal: session.stopping }).catch(() => undefined);
+  }
+}
+
+async function trainOnLease(session: Session, lease: LeaseWork): Promise<void> {
+  const { memberId, coordinator, job } = session;
+  let leaseValid = true;
+  // A step may last longer than a lease: while it runs, an empty report says that the worker lives.
+  const extend = setInterval(() => {
+    const report = { memberId, leaseId: lease.leaseId, epoch: lease.epoch, batches: [] };
+    coordinator.call("ReportBatches", report).then(
+      (answer) => {
+        leaseValid &&= answer.leaseValid;
+      },
+      () => undefined, // the next report of a batch meets the same error
+    );
+  }, job.cluster.leaseMs / 3);
+  try {
+    for (const batch of lease.batches) {
+      if (session.stopping.aborted || !leaseValid) break;
+      leaseValid = await trainOnBatch(session, lease, batch);
+    }
+  } finally {
+    clearInterval(extend);
+  }
+  if (session.stopping.aborted && leaseValid) {
+    await coordinator.call("ReturnLease", { memberId, leaseId: lease.leaseId }, 2000).catch(() => undefined);
+  }
+}
+
+/** One step. Returns whether the lease still holds. */
+async function trainOnBatch(session: Session, lease: LeaseWork, batch: number): Promise<boolean> {
+  const { memberId, coordinator, parameters, compute, logger } = session;
+  const startMs = performance.now();
+  const pushId = { epoch: lease.epoch, batch };
+  const { loss, finite } = await compute.step(pushId);
+  const report = async (entry: BatchReportInput) => {
+    const stepMs = performance.now() - startMs;
+    const batches = [{ batch, loss, stepMs, ...entry }];
+    const request = { memberId, leaseId: lease.leaseId, epoch: lease.epoch, batches };
+    const answer = await patiently(session, () => coordinator.call("ReportBatches", request));
+    session.observe(answer);
+    return answer.leaseValid;
+  };
+  if (!finite) {
+    logger.warn({ ...pushId, loss }, "gradient is not finite, not pushed");
+    const [leaseValid] = await Promise.all([report({ outcome: "BATCH_OUTCOME_REFUSED" }), parameters.pull()]);
+    return leaseValid;
+  }
+  const pushed = await patiently(session, () => parameters.push(pushId, session.schedule()));
+  const applied = report({ outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
+  const [leaseValid] = await Promise.all([applied, patiently(session, () => parameters.pull())]);
+  return leaseValid;
+}
+
+/** Tries again while the other side is not reached: pushes, pulls and reports are idempotent. */
+function patiently<T>(session: Session, attempt: () => Promise<T>): Promise<T> {
+  return retry(attempt, { giveUpAfterMs: session.job.cluster.memberTimeoutMs });
+}
