@@ -1,0 +1,31 @@
+import { createHash } from "node:crypto";
+import { endianness } from "node:os";
+import type { Carving } from "./carve.ts";
+import type { Dataset } from "./dataset.ts";
+
+/**
+ * Hex sha-256 of a data set: a line of JSON with its name, shape, class names and counts, then the indices of the
+ * carving (uint32, little-endian), then images and labels (uint16 labels little-endian) of train, validation and
+ * test.
+ */
+export function fingerprintOf(
+  dataset: Omit<Dataset, "fingerprint" | "normalization">,
+  carving: Carving,
+): string {
+  const { name, height, width, channels, classNames, train, validation, test } = dataset;
+  const counts = [train.exampleCount, validation.exampleCount, test.exampleCount];
+  const hash = createHash("sha256");
+  hash.update(`${JSON.stringify({ name, height, width, channels, classNames, counts })}\n`);
+  hash.update(littleEndian(carving.train)).update(littleEndian(carving.validation));
+  for (const split of [train, validation, test]) {
+    hash.update(split.images).update(littleEndian(split.labels));
+  }
+  return hash.digest("hex");
+}
+
+function littleEndian(values: Uint8Array | Uint16Array | Uint32Array): Uint8Array {
+  const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  if (values.BYTES_PER_ELEMENT === 1 || endianness() === "LE") return bytes;
+  const copy = Buffer.from(bytes);
+  return values.BYTES_PER_ELEMENT === 2 ? copy.swap16() : copy.swap32();
+}

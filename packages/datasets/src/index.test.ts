@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+import * as datasets from "./index.ts";
+
+test("the package exports exactly these values", () => {
+  expect(Object.keys(datasets).sort()).toEqual([
+    "batchCount",
+    "batchRange",
+    "createRandom",
+    "epochOrder",
+    "fillBatchInPlace",
+    "loadDataset",
+    "verifyDataset",
+  ]);
+});
