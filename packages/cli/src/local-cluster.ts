@@ -95,7 +95,7 @@ export class LocalCluster {
     this.#started.set(kind, number);
     const role = this.#start(`${kind}-${number}`, [kind, "--coordinator", this.#coordinatorAddress, ...args]);
     if (kind === "server") return;
-    role.exit.then((exit) => {
+    void role.exit.then((exit) => {
       if (!this.#stopping && exit.status !== 0 && this.#mayReplace(role, exit)) this.#startMember(kind, args);
     });
   }
@@ -104,7 +104,7 @@ export class LocalCluster {
     const role = startRole(name, args, this.#options.logDirectory);
     this.#running.add(role);
     const replaceable = name.startsWith("worker") || name.startsWith("evaluator");
-    role.exit.then((exit) => {
+    void role.exit.then((exit) => {
       this.#running.delete(role);
       if (!this.#stopping && !replaceable && exit.status !== 0) this.#fail(exitError(role, exit));
     });

@@ -1,8 +1,8 @@
 import { DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
+import { jobFileReference } from "@downpour/job";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { doctor } from "./commands/doctor.ts";
-import { jobFileReference } from "@downpour/job";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
@@ -62,9 +62,14 @@ function makeProgram(done: (status: number) => void): Command {
     .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
     .option("--port <port>", "port of the coordinator")
     .option("--run-dir <folder>", "folder for logs and results")
-    .option("--set <path=value...>", "any other key of the job file, for example --set optimizer.momentum=0.5")
+    .option(
+      "--set <path=value...>",
+      "any other key of the job file, for example --set optimizer.momentum=0.5",
+    )
     .addHelpText("after", "\nExample:\n  downpour train examples/mnist-lenet5.yaml --workers 3 --epochs 5")
-    .action(async (job: string, options: TrainOptions) => done(await train(job, options, config, reporter())));
+    .action(async (job: string, options: TrainOptions) =>
+      done(await train(job, options, config, reporter())),
+    );
 
   program
     .command("doctor")

@@ -89,9 +89,13 @@ function eventText(event: JobEvent): string | undefined {
       return `epoch ${event.epoch.toFixed(2)}  validation loss ${event.loss.toFixed(4)}  accuracy ${percentText(event.accuracy)}${best}`;
     }
     case "learningRateDropped":
-      return pc.cyan(`epoch ${event.epoch.toFixed(2)}  learning rate drops to ${rateText(event.learningRate)}`);
+      return pc.cyan(
+        `epoch ${event.epoch.toFixed(2)}  learning rate drops to ${rateText(event.learningRate)}`,
+      );
     case "leaseExpired":
-      return pc.yellow(`the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`);
+      return pc.yellow(
+        `the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`,
+      );
     case "stateChanged":
       return event.state === "training" ? pc.dim("training begins") : undefined;
     case "ended": {

@@ -52,7 +52,7 @@ export function startRole(name: string, args: readonly string[], logDirectory: s
       if (message.type === "listening") resolve(message.address);
       else failure = message;
     });
-    exit.then(() => reject(new Error(`${name} ended before it listened`)));
+    void exit.then(() => reject(new Error(`${name} ended before it listened`)));
   });
   listening.catch(() => undefined); // whoever needs the address awaits it; the exit is watched anyway
   return {

@@ -1,5 +1,11 @@
 import { DownpourError, messageOf } from "@downpour/errors";
-import { connectCoordinator, type JobEvent, type JobSummary, type services, type TimedJobEvent } from "@downpour/protocol";
+import {
+  connectCoordinator,
+  type JobEvent,
+  type JobSummary,
+  type services,
+  type TimedJobEvent,
+} from "@downpour/protocol";
 
 /**
  * Follows the events of a job until the last one, and returns its summary.

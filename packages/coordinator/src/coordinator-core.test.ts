@@ -26,7 +26,11 @@ function start(overrides: Record<string, object> = {}) {
   );
   const events: JobEvent[] = [];
   const core = new CoordinatorCore(job, 0, (event) => events.push(event));
-  return { core, events, of: <T extends JobEvent["type"]>(type: T) => events.filter((event) => event.type === type) };
+  return {
+    core,
+    events,
+    of: <T extends JobEvent["type"]>(type: T) => events.filter((event) => event.type === type),
+  };
 }
 
 /** Two servers, an evaluator and the named workers, with weights on the servers. */
@@ -93,8 +97,12 @@ describe("CoordinatorCore", () => {
   it("refuses a member whose manifest or data differ, naming both", () => {
     const { core } = startTraining(["a"]);
     const other = makeManifest([{ name: "b", shape: [3], role: "weight", trainable: true, decayed: true }]);
-    expect(() => core.admit(other, data)).toThrow(/manifest is .* \(1 tensors, 16 elements\), the job's is .* \(2 tensors/);
-    expect(() => core.admit(manifest, { ...data, fingerprint: "beef" })).toThrow(/data set is beef .* the job's is f00d/);
+    expect(() => core.admit(other, data)).toThrow(
+      /manifest is .* \(1 tensors, 16 elements\), the job's is .* \(2 tensors/,
+    );
+    expect(() => core.admit(manifest, { ...data, fingerprint: "beef" })).toThrow(
+      /data set is beef .* the job's is f00d/,
+    );
   });
 
   it("places slices on all servers", () => {
@@ -121,9 +129,14 @@ describe("CoordinatorCore", () => {
     core.leave(worker, 1000);
     expect(core.lifecycle.kind).toBe("evaluating");
     const id = core.evaluations.due?.evaluationId ?? 0;
-    expect(core.reportValidation({ evaluationId: id, scheduleRevision: 1, loss: 0.1, accuracy: 0.97 }, 1100)).toBe(true);
+    expect(
+      core.reportValidation({ evaluationId: id, scheduleRevision: 1, loss: 0.1, accuracy: 0.97 }, 1100),
+    ).toBe(true);
     expect(core.lifecycle.kind).toBe("evaluating");
-    core.reportFinal({ testLoss: 0.2, testAccuracy: 0.96, modelDirectory: "/m" }, 1200);
+    core.reportFinal(
+      { testLoss: 0.2, testAccuracy: 0.96, modelDirectory: "/m", updateCountMin: 20, updateCountMax: 20 },
+      1200,
+    );
     expect(core.command(evaluator, 1200)).toBe("stop");
     expect(of("ended")).toMatchObject([
       {
@@ -141,7 +154,10 @@ describe("CoordinatorCore", () => {
         },
       },
     ]);
-    expect(of("epochCompleted")).toMatchObject([{ epoch: 0, applied: 10 }, { epoch: 1, applied: 10, examplesApplied: 100 }]);
+    expect(of("epochCompleted")).toMatchObject([
+      { epoch: 0, applied: 10 },
+      { epoch: 1, applied: 10, examplesApplied: 100 },
+    ]);
   });
 
   it("gives the batches of a dead worker to another, and counts each once", () => {
@@ -163,7 +179,10 @@ describe("CoordinatorCore", () => {
     const { core, ids } = startTraining(["a"], { cluster: { servers: 2, memberTimeoutMs: 3000 } });
     for (const alive of ["server-1", "evaluator-1", ...ids]) core.membership.heard(alive, 3000);
     core.tick(3000);
-    expect(core.lifecycle).toMatchObject({ kind: "failed", message: expect.stringMatching(/server-2 at h:2 was not heard of/) });
+    expect(core.lifecycle).toMatchObject({
+      kind: "failed",
+      message: expect.stringMatching(/server-2 at h:2 was not heard of/),
+    });
   });
 
   it("fails when too many gradients were refused, naming the limit", () => {
@@ -176,7 +195,10 @@ describe("CoordinatorCore", () => {
     core.reportBatches(worker, leaseId, 0, [refused(batches[0] ?? -1)], 0);
     expect(core.lifecycle.kind).toBe("training");
     core.reportBatches(worker, leaseId, 0, [refused(batches[1] ?? -1)], 0);
-    expect(core.lifecycle).toMatchObject({ kind: "failed", message: expect.stringMatching(/2 batches were refused.*limit 1/) });
+    expect(core.lifecycle).toMatchObject({
+      kind: "failed",
+      message: expect.stringMatching(/2 batches were refused.*limit 1/),
+    });
     expect(of("batchRefused")).toHaveLength(2);
   });
 

@@ -29,6 +29,9 @@ export interface FinalResult {
   readonly testLoss: number;
   readonly testAccuracy: number;
   readonly modelDirectory: string;
+  /** Lowest and highest count of updates of a slice. */
+  readonly updateCountMin: number;
+  readonly updateCountMax: number;
 }
 
 /**

@@ -3,7 +3,11 @@ import { describe, expect, it } from "vitest";
 import { Evaluations } from "./evaluations.ts";
 import { applyDrop, initSchedule } from "./schedule.ts";
 
-function evaluationsOf(overrides: { training?: object; learningRate?: object; evaluation?: object }): Evaluations {
+function evaluationsOf(overrides: {
+  training?: object;
+  learningRate?: object;
+  evaluation?: object;
+}): Evaluations {
   const job = checkJob(
     {
       name: "test",
@@ -36,7 +40,9 @@ describe("Evaluations", () => {
   });
 
   it("drops the rate when a known validation loss stops improving, by the job's factor", () => {
-    const evaluations = evaluationsOf({ learningRate: { plateau: { patience: 1, factor: 0.5, threshold: 0.01 } } });
+    const evaluations = evaluationsOf({
+      learningRate: { plateau: { patience: 1, factor: 0.5, threshold: 0.01 } },
+    });
     let schedule = initSchedule();
     const rates: number[] = [];
     // Improves, improves, stays, stays (patience 1 is over: drop), stays, stays (drop).
@@ -44,7 +50,8 @@ describe("Evaluations", () => {
       evaluations.ask("validation", i + 1);
       const report = figures(i + 1, loss, 0.5, schedule.revision);
       const { drop } = evaluations.judge(report, schedule, 0.1 * schedule.dropFactor);
-      if (drop !== undefined) schedule = applyDrop(schedule, drop.factor, { atEpoch: i + 1, reason: "plateau" });
+      if (drop !== undefined)
+        schedule = applyDrop(schedule, drop.factor, { atEpoch: i + 1, reason: "plateau" });
       rates.push(0.1 * schedule.dropFactor);
     }
     expect(rates).toEqual([0.1, 0.1, 0.1, 0.05, 0.05, 0.025]);

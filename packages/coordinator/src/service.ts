@@ -96,23 +96,24 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const evaluation = due === undefined ? null : evaluationToWire(due);
       return { evaluation, command: command(memberId), schedule: schedule() };
     }),
-    ReportEvaluation: unary(
-      ({ memberId, evaluationId, scheduleRevision, validation, test, modelDirectory, failure }) => {
-        core.membership.heard(memberId, nowMs());
-        if (failure !== "") {
-          core.fail(`evaluation ${evaluationId} failed: ${failure}`, nowMs());
-          return { isBest: false };
-        }
-        if (validation === null)
-          throw new DownpourError("invalidArgument", "the report has no validation figures");
-        const { loss, accuracy } = validation;
-        const isBest = core.reportValidation({ evaluationId, scheduleRevision, loss, accuracy }, nowMs());
-        if (test !== null) {
-          core.reportFinal({ testLoss: test.loss, testAccuracy: test.accuracy, modelDirectory }, nowMs());
-        }
-        return { isBest };
-      },
-    ),
+    ReportEvaluation: unary((request) => {
+      const { memberId, evaluationId, scheduleRevision, validation, test, failure } = request;
+      core.membership.heard(memberId, nowMs());
+      if (failure !== "") {
+        core.fail(`evaluation ${evaluationId} failed: ${failure}`, nowMs());
+        return { isBest: false };
+      }
+      if (validation === null)
+        throw new DownpourError("invalidArgument", "the report has no validation figures");
+      const { loss, accuracy } = validation;
+      const isBest = core.reportValidation({ evaluationId, scheduleRevision, loss, accuracy }, nowMs());
+      if (test !== null) {
+        const { modelDirectory, updateCountMin, updateCountMax } = request;
+        const figures = { testLoss: test.loss, testAccuracy: test.accuracy };
+        core.reportFinal({ ...figures, modelDirectory, updateCountMin, updateCountMax }, nowMs());
+      }
+      return { isBest };
+    }),
     Watch: (stream) => {
       const unsubscribe = options.events.subscribe(
         ({ sequence, event: { timeMs, event } }) => {

@@ -64,6 +64,8 @@ export function summaryOf(view: CoordinatorView, nowMs: number): JobSummary {
     batchesApplied: ledger?.batchesApplied ?? 0,
     batchesRefused: ledger?.batchesRefused ?? 0,
     batchesSkipped: ledger?.batchesSkipped ?? 0,
+    updateCountMin: view.result?.updateCountMin ?? null,
+    updateCountMax: view.result?.updateCountMax ?? null,
     trainingSeconds,
     examplesPerSecond: trainingSeconds > 0 ? examplesCounted / trainingSeconds : 0,
     stalenessMean: staleness.mean,

@@ -1,6 +1,6 @@
 export { learningRateAt } from "./learning-rate.ts";
-export { jobFileReference } from "./reference.ts";
 export { checkJob, type Override, parseJob, readJob } from "./parse.ts";
+export { jobFileReference } from "./reference.ts";
 export {
   type DataSpec,
   type EarlyStoppingSpec,

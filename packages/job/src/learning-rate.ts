@@ -22,7 +22,9 @@ import type { LearningRateSpec } from "./schema.ts";
  * Sources: Loshchilov and Hutter 2017, section 3 (cosine); Goyal et al. 2017, section 2.2 (warm-up).
  */
 export function learningRateAt(spec: LearningRateSpec, epochsPassed: number, epochs: number): number {
-  return spec.initial * scheduleFactor(spec.schedule, epochsPassed, epochs) * warmupFactor(spec, epochsPassed);
+  return (
+    spec.initial * scheduleFactor(spec.schedule, epochsPassed, epochs) * warmupFactor(spec, epochsPassed)
+  );
 }
 
 function scheduleFactor(schedule: LearningRateSpec["schedule"], p: number, epochs: number): number {
@@ -33,7 +35,7 @@ function scheduleFactor(schedule: LearningRateSpec["schedule"], p: number, epoch
       const steps =
         schedule.everyEpochs === undefined
           ? (schedule.atEpochs ?? []).filter((epoch) => epoch <= p).length
-          : Math.floor(p / schedule.everyEpochs);
+          : stepsReached(p / schedule.everyEpochs);
       return schedule.factor ** steps;
     }
     case "exponential":
@@ -49,6 +51,11 @@ function scheduleFactor(schedule: LearningRateSpec["schedule"], p: number, epoch
     default:
       return assertNever(schedule, "schedule");
   }
+}
+
+/** Whole steps in `steps`, where a rounding error just below a whole number counts as that number (0.3 / 0.1). */
+function stepsReached(steps: number): number {
+  return Math.floor(steps * (1 + 4 * Number.EPSILON));
 }
 
 function warmupFactor(spec: LearningRateSpec, p: number): number {

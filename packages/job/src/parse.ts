@@ -36,7 +36,13 @@ export function parseJob(text: string, source: string, overrides: readonly Overr
   if (problem !== undefined) {
     throw new DownpourError("usage", `${source} is not valid YAML: ${problem.message.trimEnd()}`);
   }
-  const value: unknown = document.toJS();
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (error) {
+    // Found only while aliases are followed: one without an anchor, or too many of them.
+    throw new DownpourError("usage", `${source} is not valid YAML: ${messageOf(error)}`, { cause: error });
+  }
   if (!isRecord(value)) {
     throw new DownpourError("usage", `${source}: expected a mapping with keys such as name, data and model`);
   }
@@ -70,7 +76,7 @@ function withOverrides(value: Record<string, unknown>, overrides: readonly Overr
       }
     }
     const last = path.at(-1);
-    if (last !== undefined) at[last] = replacement;
+    if (last !== undefined) at[last] = structuredClone(replacement);
   }
   return root;
 }
@@ -105,7 +111,8 @@ function plain(message: string): string {
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   let at: unknown = root;
-  for (const key of path) at = isRecord(at) || Array.isArray(at) ? (at as Record<PropertyKey, unknown>)[key] : undefined;
+  for (const key of path)
+    at = isRecord(at) || Array.isArray(at) ? (at as Record<PropertyKey, unknown>)[key] : undefined;
   return at;
 }
 
@@ -123,5 +130,7 @@ function pathText(path: readonly PropertyKey[]): string {
 }
 
 function valueText(value: unknown): string {
-  return value === undefined ? "nothing" : JSON.stringify(value);
+  if (value === undefined) return "nothing";
+  // JSON has no NaN and no infinity.
+  return typeof value === "number" ? String(value) : JSON.stringify(value);
 }

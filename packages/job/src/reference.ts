@@ -61,13 +61,19 @@ function rows(path: string, node: Node, required: boolean): Row[] {
       const name = `${path}: ${tag} ${String(tagNode.const)}`;
       const fields = Object.entries(branch.properties ?? {}).slice(1);
       const head = { path: name, kind: "choice", fallback: "", text: tagNode.description ?? "" };
-      return [head, ...fields.flatMap(([key, child]) => rows(`${path}.${key}`, child, requires(branch, key)))];
+      return [
+        head,
+        ...fields.flatMap(([key, child]) => rows(`${path}.${key}`, child, requires(branch, key))),
+      ];
     });
   }
   if (node.properties !== undefined) {
-    return Object.entries(node.properties).flatMap(([key, child]) => rows(`${path}.${key}`, child, requires(node, key)));
+    return Object.entries(node.properties).flatMap(([key, child]) =>
+      rows(`${path}.${key}`, child, requires(node, key)),
+    );
   }
-  const fallback = node.default === undefined ? (required ? "required" : "–") : code(JSON.stringify(node.default));
+  const fallback =
+    node.default === undefined ? (required ? "required" : "–") : code(JSON.stringify(node.default));
   return [{ path, kind: kindOf(node), fallback, text: node.description ?? "" }];
 }
 
@@ -81,7 +87,9 @@ function kindOf(node: Node): string {
   if (node.type === "array") return `list of ${kindOf(node.items ?? {})}`;
   const low = node.exclusiveMinimum !== undefined ? `> ${node.exclusiveMinimum}` : atLeast(node.minimum);
   const high = node.exclusiveMaximum !== undefined ? `< ${node.exclusiveMaximum}` : atMost(node.maximum);
-  return [node.type ?? "value", [low, high].filter((text) => text !== "").join(", ")].filter((s) => s !== "").join(" ");
+  return [node.type ?? "value", [low, high].filter((text) => text !== "").join(", ")]
+    .filter((s) => s !== "")
+    .join(" ");
 }
 
 function atLeast(minimum: number | undefined): string {

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 /*
  * The job file. Every key has a unit in its name where it has one, a bound, a default and a description; the
- * reference table of the documentation is generated from this schema (`downpour job-reference`).
+ * reference table of the documentation is generated from this schema (`downpour job-file`).
  */
 
 const positiveInteger = z.number().int().min(1);
@@ -19,9 +19,7 @@ const dataSet = z
       name: z.literal("mnist").describe("MNIST, 28x28 grey, IDX files (LeCun, Cortes, Burges)."),
     }),
     z.strictObject({
-      name: z
-        .literal("cifar10")
-        .describe("CIFAR-10, 32x32 colour, the binary version (Krizhevsky 2009)."),
+      name: z.literal("cifar10").describe("CIFAR-10, 32x32 colour, the binary version (Krizhevsky 2009)."),
     }),
   ])
   .describe("Which images to learn.");
@@ -53,7 +51,10 @@ const data = z.strictObject({
     .describe("Fetch a known data set, with checksum, where the files are not at hand."),
 });
 
-const activation = z.enum(["relu", "tanh", "sigmoid"]).default("relu").describe("Activation of hidden layers.");
+const activation = z
+  .enum(["relu", "tanh", "sigmoid"])
+  .default("relu")
+  .describe("Activation of hidden layers.");
 
 const model = z
   .discriminatedUnion("name", [
@@ -101,7 +102,9 @@ const optimizer = z
       weightDecay,
     }),
     z.strictObject({
-      name: z.literal("adagrad").describe("a <- a + g^2; w <- w - eta g / (sqrt(a) + epsilon) (Duchi et al. 2011)."),
+      name: z
+        .literal("adagrad")
+        .describe("a <- a + g^2; w <- w - eta g / (sqrt(a) + epsilon) (Duchi et al. 2011)."),
       initialAccumulator: z.number().min(0).default(0).describe("Start of the sum of squares, a."),
       epsilon: z.number().gt(0).max(1).default(1e-10).describe("Added to the denominator."),
       weightDecay,
@@ -132,12 +135,16 @@ const schedule = z
       factor: z.number().gt(0).max(1).describe("Multiplier per epoch."),
     }),
     z.strictObject({
-      kind: z.literal("cosine").describe("Half a cosine from initial to finalFraction * initial (Loshchilov and Hutter 2017)."),
+      kind: z
+        .literal("cosine")
+        .describe("Half a cosine from initial to finalFraction * initial (Loshchilov and Hutter 2017)."),
       finalFraction: rateFraction.default(0).describe("Share of the initial rate at the end."),
       epochs: z.number().gt(0).optional().describe("Length; the job's epochs where it is left out."),
     }),
     z.strictObject({
-      kind: z.literal("polynomial").describe("From initial to finalFraction * initial along (1 - progress)^power."),
+      kind: z
+        .literal("polynomial")
+        .describe("From initial to finalFraction * initial along (1 - progress)^power."),
       power: z.number().gt(0).max(10).default(1).describe("1 is linear decay."),
       finalFraction: rateFraction.default(0).describe("Share of the initial rate at the end."),
       epochs: z.number().gt(0).optional().describe("Length; the job's epochs where it is left out."),
@@ -247,7 +254,9 @@ const cluster = z.strictObject({
   leaseMs: milliseconds
     .default(20_000)
     .describe("A lease that was not extended for so long goes to another worker."),
-  startTimeoutMs: milliseconds.default(60_000).describe("How long the job waits for its servers and its first worker."),
+  startTimeoutMs: milliseconds
+    .default(60_000)
+    .describe("How long the job waits for its servers and its first worker."),
   requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
   workerRestartsMax: z
     .number()
@@ -263,7 +272,10 @@ export const jobSchema = z
   .strictObject({
     name: z
       .string()
-      .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "expected lower-case letters, digits, '.', '_' and '-', at most 63 of them")
+      .regex(
+        /^[a-z0-9][a-z0-9._-]{0,62}$/,
+        "expected lower-case letters, digits, '.', '_' and '-', at most 63 of them",
+      )
       .describe("Name of the job; begins the name of its run directory."),
     seed: z
       .number()

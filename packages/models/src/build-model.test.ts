@@ -19,7 +19,12 @@ describe("buildModel", () => {
   // CIFAR CNN 896 + 9,248 + 18,496 + 36,928 + 1,048,832 + 2,570.
   it.each<[string, ModelOptions, InputShape, number]>([
     ["LeNet-5", lenet5, grey28, 61_706],
-    ["LeNet-5 with tanh and average pooling", { name: "lenet5", activation: "tanh", pooling: "average" }, grey28, 61_706],
+    [
+      "LeNet-5 with tanh and average pooling",
+      { name: "lenet5", activation: "tanh", pooling: "average" },
+      grey28,
+      61_706,
+    ],
     ["MLP 256-128", { name: "mlp", hiddenUnits: [256, 128], activation: "relu" }, grey28, 235_146],
     ["softmax regression", { name: "mlp", hiddenUnits: [], activation: "relu" }, grey28, 7_850],
     ["CIFAR CNN", { name: "cifar-cnn" }, colour32, 1_116_970],

@@ -56,6 +56,8 @@ export class LayerFactory {
   #initializer(activation: Activation | undefined): ReturnType<typeof tf.initializers.heUniform> {
     // A step of an odd constant keeps the seeds of neighbouring layers and jobs apart; 0 would mean "unseeded".
     const seed = ((this.#seed + ++this.#layersMade * 0x9e37_79b1) >>> 0) + 1;
-    return activation === "relu" ? tf.initializers.heUniform({ seed }) : tf.initializers.glorotUniform({ seed });
+    return activation === "relu"
+      ? tf.initializers.heUniform({ seed })
+      : tf.initializers.glorotUniform({ seed });
   }
 }

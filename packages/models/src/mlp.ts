@@ -11,6 +11,8 @@ export function mlpLayers(
   options: Extract<ModelOptions, { name: "mlp" }>,
   input: InputShape,
 ): tf.layers.Layer[] {
-  const hidden = options.hiddenUnits.map((units, i) => make.dense(`hidden${i + 1}`, units, options.activation));
+  const hidden = options.hiddenUnits.map((units, i) =>
+    make.dense(`hidden${i + 1}`, units, options.activation),
+  );
   return [make.flatten("flatten"), ...hidden, make.dense("logits", input.classCount)];
 }

@@ -85,7 +85,14 @@ export class ParameterStore {
       }
       const decayed = decayedRanges(assignment.manifest, range);
       const { batchesPerEpoch } = assignment;
-      const slice = new Slice({ range, term, optimizer, weightDecay: spec.weightDecay, decayed, batchesPerEpoch });
+      const slice = new Slice({
+        range,
+        term,
+        optimizer,
+        weightDecay: spec.weightDecay,
+        decayed,
+        batchesPerEpoch,
+      });
       this.#slices.set(range.sliceIndex, slice);
     }
     this.#assignment = assignment;
@@ -172,7 +179,10 @@ export class ParameterStore {
 
   #admitMember(memberId: string, manifestFingerprint: string): Assignment {
     if (!this.#members.has(memberId)) {
-      throw new DownpourError("unknownMember", `${memberId || "(no name)"} is not a member of this job; join it first`);
+      throw new DownpourError(
+        "unknownMember",
+        `${memberId || "(no name)"} is not a member of this job; join it first`,
+      );
     }
     const assignment = this.#assignment;
     if (assignment === undefined) {
@@ -199,7 +209,10 @@ export class ParameterStore {
   #initializedSlice(sliceIndex: number): Slice {
     const slice = this.#sliceOf(sliceIndex);
     if (!slice.initialized) {
-      throw new DownpourError("failedPrecondition", `slice ${sliceIndex} has no weights yet; initialize it first`);
+      throw new DownpourError(
+        "failedPrecondition",
+        `slice ${sliceIndex} has no weights yet; initialize it first`,
+      );
     }
     return slice;
   }
@@ -233,6 +246,9 @@ function checkData(slice: Slice, data: Float32Array, what: string): void {
     );
   }
   if (!isFiniteVector(data)) {
-    throw new DownpourError("invalidArgument", `the ${what} of slice ${sliceIndex} has a value that is not finite`);
+    throw new DownpourError(
+      "invalidArgument",
+      `the ${what} of slice ${sliceIndex} has a value that is not finite`,
+    );
   }
 }

@@ -9,7 +9,10 @@ import type { Codec } from "@downpour/protocol";
  */
 export function decodeFloat32(codec: Codec, bytes: Uint8Array, sliceIndex: number): Float32Array {
   if (codec !== "CODEC_FLOAT32") {
-    throw new DownpourError("invalidArgument", `slice ${sliceIndex} is encoded as ${codec}, expected CODEC_FLOAT32`);
+    throw new DownpourError(
+      "invalidArgument",
+      `slice ${sliceIndex} is encoded as ${codec}, expected CODEC_FLOAT32`,
+    );
   }
   if (bytes.byteLength % 4 !== 0) {
     throw new DownpourError(

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { checkJob } from "@downpour/job";
-import { connectCoordinator, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
 import type { Logger } from "@downpour/logging";
+import { connectCoordinator, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
 import { ParameterStore } from "./parameter-store.ts";
 import { parameterServerHandlers } from "./service.ts";
 
@@ -47,7 +47,10 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
     } finally {
       await serving.close(closeGraceMs);
       const { updatesApplied, duplicates, refused, stalenessHistogram } = store.counters;
-      logger.info({ updatesApplied, duplicates, refused: Object.fromEntries(refused), stalenessHistogram }, "closed");
+      logger.info(
+        { updatesApplied, duplicates, refused: Object.fromEntries(refused), stalenessHistogram },
+        "closed",
+      );
     }
 
     async function serveUntilStopped(memberId: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { DownpourError } from "@downpour/errors";
+import type { Logger } from "@downpour/logging";
 import { manifestFromWire } from "@downpour/parameter-vector";
 import {
   answering,
@@ -13,7 +14,6 @@ import {
   toMessageStatus,
   unary,
 } from "@downpour/protocol";
-import type { Logger } from "@downpour/logging";
 import type { ParameterStore } from "./parameter-store.ts";
 import { decodeFloat32 } from "./payload.ts";
 import type { Slice } from "./slice.ts";
@@ -28,7 +28,10 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
         slices: request.slices,
         batchesPerEpoch: request.batchesPerEpoch,
       });
-      logger.info({ slices: request.slices.length, manifest: request.manifest?.fingerprint }, "slices assigned");
+      logger.info(
+        { slices: request.slices.length, manifest: request.manifest?.fingerprint },
+        "slices assigned",
+      );
       return {};
     }),
     SetMembers: unary((request) => {
@@ -68,7 +71,8 @@ function answerPush(store: ParameterStore, request: PushRequest, logger: Logger)
     if (pushId === null) throw new DownpourError("invalidArgument", "the push has no push id");
     const slices = request.slices.map(({ sliceIndex, base, codec, data }) => {
       store.counters.gradientBytesReceived += data.byteLength;
-      if (base === null) throw new DownpourError("invalidArgument", `slice ${sliceIndex} has no base version`);
+      if (base === null)
+        throw new DownpourError("invalidArgument", `slice ${sliceIndex} has no base version`);
       return { sliceIndex, base, data: decodeFloat32(codec, data, sliceIndex) };
     });
     const schedule = request.schedule ?? { revision: 1, dropFactor: 1 };

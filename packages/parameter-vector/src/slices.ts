@@ -65,7 +65,8 @@ export function decayedRanges(manifest: Manifest, slice: SliceRange): ElementRan
   for (const tensor of manifest.tensors) {
     if (!tensor.decayed) continue;
     const begin = Math.max(tensor.offset, slice.offset) - slice.offset;
-    const end = Math.min(tensor.offset + elementCount(tensor.shape), slice.offset + slice.length) - slice.offset;
+    const end =
+      Math.min(tensor.offset + elementCount(tensor.shape), slice.offset + slice.length) - slice.offset;
     if (begin < end) ranges.push({ begin, end });
   }
   return ranges;

@@ -56,6 +56,14 @@ export function manifestFromWire(wire: WireManifest | null): Manifest {
       decayed: tensor.decayed,
     })),
   );
+  const moved = manifest.tensors.find((tensor, i) => tensor.offset !== wire.tensors[i]?.offset);
+  if (moved !== undefined) {
+    throw new DownpourError(
+      "invalidArgument",
+      `tensor ${moved.name} begins at ${moved.offset} in the parameter vector, but the message puts it elsewhere; ` +
+        "do both sides run the same version?",
+    );
+  }
   if (manifest.fingerprint !== wire.fingerprint || manifest.length !== wire.length) {
     throw new DownpourError(
       "invalidArgument",

@@ -1,24 +1,40 @@
 export { services } from "./definition.ts";
-export type { AcquireLeaseRequest, AcquireLeaseRequestInput } from "./generated/downpour/v1/AcquireLeaseRequest.ts";
-export type { AcquireLeaseResponse, AcquireLeaseResponseInput } from "./generated/downpour/v1/AcquireLeaseResponse.ts";
+export type {
+  AcquireLeaseRequest,
+  AcquireLeaseRequestInput,
+} from "./generated/downpour/v1/AcquireLeaseRequest.ts";
+export type {
+  AcquireLeaseResponse,
+  AcquireLeaseResponseInput,
+} from "./generated/downpour/v1/AcquireLeaseResponse.ts";
 export type { AssignRequest, AssignRequestInput } from "./generated/downpour/v1/AssignRequest.ts";
 export type { AssignResponse, AssignResponseInput } from "./generated/downpour/v1/AssignResponse.ts";
 export { BatchOutcome } from "./generated/downpour/v1/BatchOutcome.ts";
 export type { BatchReport, BatchReportInput } from "./generated/downpour/v1/BatchReport.ts";
 export { Codec } from "./generated/downpour/v1/Codec.ts";
 export { Command } from "./generated/downpour/v1/Command.ts";
+export type { CoordinatorHandlers } from "./generated/downpour/v1/Coordinator.ts";
 export type { DataFingerprint, DataFingerprintInput } from "./generated/downpour/v1/DataFingerprint.ts";
 export type { Evaluation, EvaluationInput } from "./generated/downpour/v1/Evaluation.ts";
 export { EvaluationKind } from "./generated/downpour/v1/EvaluationKind.ts";
 export type { Event, EventInput } from "./generated/downpour/v1/Event.ts";
 export type { GetJobRequest, GetJobRequestInput } from "./generated/downpour/v1/GetJobRequest.ts";
 export type { GetJobResponse, GetJobResponseInput } from "./generated/downpour/v1/GetJobResponse.ts";
-export type { GetServerStatusRequest, GetServerStatusRequestInput } from "./generated/downpour/v1/GetServerStatusRequest.ts";
-export type { GetServerStatusResponse, GetServerStatusResponseInput } from "./generated/downpour/v1/GetServerStatusResponse.ts";
+export type {
+  GetServerStatusRequest,
+  GetServerStatusRequestInput,
+} from "./generated/downpour/v1/GetServerStatusRequest.ts";
+export type {
+  GetServerStatusResponse,
+  GetServerStatusResponseInput,
+} from "./generated/downpour/v1/GetServerStatusResponse.ts";
 export type { HeartbeatRequest, HeartbeatRequestInput } from "./generated/downpour/v1/HeartbeatRequest.ts";
 export type { HeartbeatResponse, HeartbeatResponseInput } from "./generated/downpour/v1/HeartbeatResponse.ts";
 export type { InitializeRequest, InitializeRequestInput } from "./generated/downpour/v1/InitializeRequest.ts";
-export type { InitializeResponse, InitializeResponseInput } from "./generated/downpour/v1/InitializeResponse.ts";
+export type {
+  InitializeResponse,
+  InitializeResponseInput,
+} from "./generated/downpour/v1/InitializeResponse.ts";
 export type { JoinRequest, JoinRequestInput } from "./generated/downpour/v1/JoinRequest.ts";
 export type { JoinResponse, JoinResponseInput } from "./generated/downpour/v1/JoinResponse.ts";
 export type { Lease, LeaseInput } from "./generated/downpour/v1/Lease.ts";
@@ -28,28 +44,71 @@ export type { Manifest, ManifestInput } from "./generated/downpour/v1/Manifest.t
 export type { ManifestTensor, ManifestTensorInput } from "./generated/downpour/v1/ManifestTensor.ts";
 export type { Measurement, MeasurementInput } from "./generated/downpour/v1/Measurement.ts";
 export { MemberRole } from "./generated/downpour/v1/MemberRole.ts";
-export type { NextEvaluationRequest, NextEvaluationRequestInput } from "./generated/downpour/v1/NextEvaluationRequest.ts";
-export type { NextEvaluationResponse, NextEvaluationResponseInput } from "./generated/downpour/v1/NextEvaluationResponse.ts";
+export type {
+  NextEvaluationRequest,
+  NextEvaluationRequestInput,
+} from "./generated/downpour/v1/NextEvaluationRequest.ts";
+export type {
+  NextEvaluationResponse,
+  NextEvaluationResponseInput,
+} from "./generated/downpour/v1/NextEvaluationResponse.ts";
+export type { ParameterServerHandlers } from "./generated/downpour/v1/ParameterServer.ts";
 export type { PlacedSlice, PlacedSliceInput } from "./generated/downpour/v1/PlacedSlice.ts";
 export type { PullRequest, PullRequestInput } from "./generated/downpour/v1/PullRequest.ts";
 export type { PullResponse, PullResponseInput } from "./generated/downpour/v1/PullResponse.ts";
 export type { PushId, PushIdInput } from "./generated/downpour/v1/PushId.ts";
 export type { PushRequest, PushRequestInput } from "./generated/downpour/v1/PushRequest.ts";
 export type { PushResponse, PushResponseInput } from "./generated/downpour/v1/PushResponse.ts";
-export type { RegisterServerRequest, RegisterServerRequestInput } from "./generated/downpour/v1/RegisterServerRequest.ts";
-export type { RegisterServerResponse, RegisterServerResponseInput } from "./generated/downpour/v1/RegisterServerResponse.ts";
-export type { ReportBatchesRequest, ReportBatchesRequestInput } from "./generated/downpour/v1/ReportBatchesRequest.ts";
-export type { ReportBatchesResponse, ReportBatchesResponseInput } from "./generated/downpour/v1/ReportBatchesResponse.ts";
-export type { ReportEvaluationRequest, ReportEvaluationRequestInput } from "./generated/downpour/v1/ReportEvaluationRequest.ts";
-export type { ReportEvaluationResponse, ReportEvaluationResponseInput } from "./generated/downpour/v1/ReportEvaluationResponse.ts";
-export type { ReportInitializedRequest, ReportInitializedRequestInput } from "./generated/downpour/v1/ReportInitializedRequest.ts";
-export type { ReportInitializedResponse, ReportInitializedResponseInput } from "./generated/downpour/v1/ReportInitializedResponse.ts";
-export type { ReturnLeaseRequest, ReturnLeaseRequestInput } from "./generated/downpour/v1/ReturnLeaseRequest.ts";
-export type { ReturnLeaseResponse, ReturnLeaseResponseInput } from "./generated/downpour/v1/ReturnLeaseResponse.ts";
+export type {
+  RegisterServerRequest,
+  RegisterServerRequestInput,
+} from "./generated/downpour/v1/RegisterServerRequest.ts";
+export type {
+  RegisterServerResponse,
+  RegisterServerResponseInput,
+} from "./generated/downpour/v1/RegisterServerResponse.ts";
+export type {
+  ReportBatchesRequest,
+  ReportBatchesRequestInput,
+} from "./generated/downpour/v1/ReportBatchesRequest.ts";
+export type {
+  ReportBatchesResponse,
+  ReportBatchesResponseInput,
+} from "./generated/downpour/v1/ReportBatchesResponse.ts";
+export type {
+  ReportEvaluationRequest,
+  ReportEvaluationRequestInput,
+} from "./generated/downpour/v1/ReportEvaluationRequest.ts";
+export type {
+  ReportEvaluationResponse,
+  ReportEvaluationResponseInput,
+} from "./generated/downpour/v1/ReportEvaluationResponse.ts";
+export type {
+  ReportInitializedRequest,
+  ReportInitializedRequestInput,
+} from "./generated/downpour/v1/ReportInitializedRequest.ts";
+export type {
+  ReportInitializedResponse,
+  ReportInitializedResponseInput,
+} from "./generated/downpour/v1/ReportInitializedResponse.ts";
+export type {
+  ReturnLeaseRequest,
+  ReturnLeaseRequestInput,
+} from "./generated/downpour/v1/ReturnLeaseRequest.ts";
+export type {
+  ReturnLeaseResponse,
+  ReturnLeaseResponseInput,
+} from "./generated/downpour/v1/ReturnLeaseResponse.ts";
 export type { ScheduleRevision, ScheduleRevisionInput } from "./generated/downpour/v1/ScheduleRevision.ts";
 export type { SetMembersRequest, SetMembersRequestInput } from "./generated/downpour/v1/SetMembersRequest.ts";
-export type { SetMembersResponse, SetMembersResponseInput } from "./generated/downpour/v1/SetMembersResponse.ts";
-export type { SliceAcknowledgement, SliceAcknowledgementInput } from "./generated/downpour/v1/SliceAcknowledgement.ts";
+export type {
+  SetMembersResponse,
+  SetMembersResponseInput,
+} from "./generated/downpour/v1/SetMembersResponse.ts";
+export type {
+  SliceAcknowledgement,
+  SliceAcknowledgementInput,
+} from "./generated/downpour/v1/SliceAcknowledgement.ts";
 export type { SliceGradient, SliceGradientInput } from "./generated/downpour/v1/SliceGradient.ts";
 export type { SliceRange, SliceRangeInput } from "./generated/downpour/v1/SliceRange.ts";
 export type { SliceStatus, SliceStatusInput } from "./generated/downpour/v1/SliceStatus.ts";
@@ -61,8 +120,6 @@ export type { StopJobResponse, StopJobResponseInput } from "./generated/downpour
 export { TensorRole } from "./generated/downpour/v1/TensorRole.ts";
 export type { Version, VersionInput } from "./generated/downpour/v1/Version.ts";
 export type { WatchRequest, WatchRequestInput } from "./generated/downpour/v1/WatchRequest.ts";
-export type { CoordinatorHandlers } from "./generated/downpour/v1/Coordinator.ts";
-export type { ParameterServerHandlers } from "./generated/downpour/v1/ParameterServer.ts";
 export { type HeartbeatOptions, sendHeartbeats } from "./heartbeats.ts";
 export type { FinishReason, JobEvent, JobSummary, Progress, TimedJobEvent } from "./job-event.ts";
 export { limits } from "./limits.ts";

@@ -36,6 +36,12 @@ export interface JobSummary {
   readonly batchesApplied: number;
   readonly batchesRefused: number;
   readonly batchesSkipped: number;
+  /**
+   * Lowest and highest count of updates over all slices, after the drain. Both equal batchesApplied: each slice
+   * applied each of those batches once.
+   */
+  readonly updateCountMin: number | null;
+  readonly updateCountMax: number | null;
   /** From the first lease to the drain. */
   readonly trainingSeconds: number;
   readonly examplesPerSecond: number;
@@ -104,7 +110,12 @@ export type JobEvent =
       readonly learningRate: number;
       readonly revision: number;
     }
-  | { readonly type: "batchRefused"; readonly epoch: number; readonly batch: number; readonly memberId: string }
+  | {
+      readonly type: "batchRefused";
+      readonly epoch: number;
+      readonly batch: number;
+      readonly memberId: string;
+    }
   | {
       readonly type: "leaseExpired";
       readonly memberId: string;

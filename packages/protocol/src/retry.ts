@@ -14,7 +14,9 @@ export interface RetryOptions {
 
 /** Whether trying again may help: the other side was not reached, or did not answer in time. */
 export function isTransient(error: unknown): boolean {
-  return error instanceof DownpourError && (error.code === "unavailable" || error.code === "deadlineExceeded");
+  return (
+    error instanceof DownpourError && (error.code === "unavailable" || error.code === "deadlineExceeded")
+  );
 }
 
 /**
@@ -24,13 +26,19 @@ export function isTransient(error: unknown): boolean {
 export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   const { giveUpAfterMs, pauseMinMs = 50, pauseMaxMs = 1000, signal, random = Math.random } = options;
   const startMs = performance.now();
+  const stopped = () => signal?.aborted === true;
   for (let pauseMs = pauseMinMs; ; pauseMs = Math.min(pauseMaxMs, pauseMs * 2)) {
+    let failure: unknown;
     try {
       return await attempt();
     } catch (error) {
+      failure = error;
       const over = performance.now() - startMs + pauseMs > giveUpAfterMs;
-      if (!isTransient(error) || over || signal?.aborted === true) throw error;
+      if (!isTransient(error) || over || stopped()) throw error;
     }
-    await sleep(pauseMs * (0.5 + random() / 2), undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+    await sleep(pauseMs * (0.5 + random() / 2), undefined, signal === undefined ? {} : { signal }).catch(
+      () => undefined,
+    );
+    if (stopped()) throw failure;
   }
 }

@@ -8,8 +8,6 @@ import { tensorflowVersion, wheelFor } from "./pins.mjs";
 import { ChecksumError, messageOf, SetupError } from "./setup-error.mjs";
 import { hasTfjsDownload, useTfjsDownload } from "./tfjs-download.mjs";
 
-export { quietAddonPath } from "./link.mjs";
-
 /**
  * Gives tfjs-node a libtensorflow and an addon: from `DOWNPOUR_LIBTENSORFLOW`, else from the cache, else from
  * TensorFlow's wheel, else by tfjs-node's own download. Quick, and silent, when nothing is left to do. Safe when two

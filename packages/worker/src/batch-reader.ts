@@ -28,7 +28,10 @@ export class BatchReader {
   *runs(split: Split, size: number): Generator<Batch> {
     for (let begin = 0; begin < split.exampleCount; begin += size) {
       const count = Math.min(size, split.exampleCount - begin);
-      yield this.#read(split, Uint32Array.from({ length: count }, (_, i) => begin + i));
+      yield this.#read(
+        split,
+        Uint32Array.from({ length: count }, (_, i) => begin + i),
+      );
     }
   }
 

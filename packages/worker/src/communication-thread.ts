@@ -17,7 +17,10 @@ async function run(input: CommunicationInput, stop: AbortSignal): Promise<void> 
     await runSessions(options, compute, role === "worker" ? train : evaluate);
     logger.info("left the job");
   } catch (error) {
-    logger.error({ code: error instanceof DownpourError ? error.code : "internal", err: error }, messageOf(error));
+    logger.error(
+      { code: error instanceof DownpourError ? error.code : "internal", err: error },
+      messageOf(error),
+    );
     throw error;
   }
 }

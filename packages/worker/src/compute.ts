@@ -1,5 +1,5 @@
-import type { DataFingerprint, MeasurementInput } from "@downpour/protocol";
 import type { WireManifest } from "@downpour/parameter-vector";
+import type { DataFingerprint, MeasurementInput } from "@downpour/protocol";
 
 /** What the communication side needs to know before it joins. */
 export interface Prepared {

@@ -29,11 +29,11 @@ async function measure(session: Session, evaluationId: number, final: boolean): 
   const { coordinator, memberId, parameters, compute, job, logger, runDirectory } = session;
   const scheduleRevision = session.schedule().revision;
   await parameters.pull();
-  const updateCount = parameters.updateCount();
+  const { min: updateCountMin, max: updateCountMax } = parameters.updateCounts();
   const validation = await compute.validate();
-  const report = { memberId, evaluationId, scheduleRevision, updateCount, validation };
+  const report = { memberId, evaluationId, scheduleRevision, updateCountMin, updateCountMax, validation };
   const { isBest } = await coordinator.call("ReportEvaluation", report);
-  logger.info({ evaluationId, updateCount, ...validation, isBest }, "validated");
+  logger.info({ evaluationId, updateCountMin, updateCountMax, ...validation, isBest }, "validated");
   if (isBest) await compute.keepBest(runDirectory);
   if (!final) return;
   const { test, directory } = await compute.finish({ keep: job.evaluation.keep, runDirectory });

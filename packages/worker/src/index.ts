@@ -1,2 +1,3 @@
 export { type DataPlaces, loadOptionsOf } from "./data-options.ts";
 export { type RunMemberOptions, runMember } from "./run-member.ts";
+export { loadTensorflow, type Tensorflow } from "./tensorflow.ts";

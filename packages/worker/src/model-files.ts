@@ -14,11 +14,7 @@ async function writeWhole(file: string, data: Uint8Array | string): Promise<void
 }
 
 /** Writes the tensors of a parameter vector as safetensors, for Python and others. */
-export async function writeWeights(
-  file: string,
-  manifest: Manifest,
-  vector: Float32Array,
-): Promise<void> {
+export async function writeWeights(file: string, manifest: Manifest, vector: Float32Array): Promise<void> {
   const tensors = manifest.tensors.map(({ name, shape, offset }) => ({
     name,
     shape,

@@ -9,7 +9,10 @@ const tf = loadTensorflow();
 /** A batch of smooth made-up images, the same at every run. */
 function makeBatch(input: InputShape, count: number): Batch {
   const pixels = input.height * input.width * input.channels;
-  const images = Float32Array.from({ length: count * pixels }, (_, i) => Math.sin(i * 0.37) + Math.cos(i * 0.011));
+  const images = Float32Array.from(
+    { length: count * pixels },
+    (_, i) => Math.sin(i * 0.37) + Math.cos(i * 0.011),
+  );
   const labels = Int32Array.from({ length: count }, (_, i) => (i * 7) % input.classCount);
   return { images, labels, count };
 }
@@ -60,7 +63,9 @@ describe("Network", () => {
         return lossAt(network, copy, batch);
       };
       const measured = (moved(1) - moved(-1)) / (2 * step);
-      expect(Math.abs(measured - norm) / norm, `${tensor.name}: ${measured} against ${norm}`).toBeLessThan(0.03);
+      expect(Math.abs(measured - norm) / norm, `${tensor.name}: ${measured} against ${norm}`).toBeLessThan(
+        0.03,
+      );
     }
   });
 
@@ -99,7 +104,8 @@ describe("Network", () => {
     const network = new Network(tf, { name: "mlp", hiddenUnits: [3], activation: "relu" }, small, 2);
     const vector = new Float32Array(network.manifest.length);
     for (const tensor of network.manifest.tensors) {
-      for (let i = 0; i < elementCount(tensor.shape); i++) vector[tensor.offset + i] = Math.sin(tensor.offset + i);
+      for (let i = 0; i < elementCount(tensor.shape); i++)
+        vector[tensor.offset + i] = Math.sin(tensor.offset + i);
     }
     network.setWeights(vector);
     const read = new Float32Array(vector.length).fill(9);

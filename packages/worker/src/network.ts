@@ -1,5 +1,12 @@
+import {
+  buildModel,
+  correctCount,
+  crossEntropy,
+  type InputShape,
+  type ModelOptions,
+  modelWeights,
+} from "@downpour/models";
 import { elementCount, type Manifest, makeManifest } from "@downpour/parameter-vector";
-import { buildModel, correctCount, crossEntropy, type InputShape, type ModelOptions, modelWeights } from "@downpour/models";
 import type * as tf from "@tensorflow/tfjs";
 import type { Tensorflow } from "./tensorflow.ts";
 

@@ -9,7 +9,7 @@ import {
   type PushResponse,
   type ScheduleRevision,
   SequencedStream,
-  services,
+  type services,
   throwUnlessOk,
   type Version,
 } from "@downpour/protocol";
@@ -70,8 +70,16 @@ export class ParameterClient {
       const slices = options.slices.filter((slice) => slice.serverIndex === serverIndex);
       return {
         caller,
-        pushes: new SequencedStream(() => client.push(), `Push to server ${address}`, options.requestTimeoutMs),
-        pulls: new SequencedStream(() => client.pull(), `Pull from server ${address}`, options.requestTimeoutMs),
+        pushes: new SequencedStream(
+          () => client.push(),
+          `Push to server ${address}`,
+          options.requestTimeoutMs,
+        ),
+        pulls: new SequencedStream(
+          () => client.pull(),
+          `Pull from server ${address}`,
+          options.requestTimeoutMs,
+        ),
         messages: groupByBytes(slices),
       };
     });
@@ -148,9 +156,10 @@ export class ParameterClient {
     return { stalenessMean: sum / Math.max(1, staleness.length), stalenessMax: Math.max(0, ...staleness) };
   }
 
-  /** The lowest count of the slices that were pulled. */
-  updateCount(): number {
-    return Math.min(...Array.from(this.#versions.values(), (version) => version.count));
+  /** The lowest and the highest count of the slices that were pulled. */
+  updateCounts(): { readonly min: number; readonly max: number } {
+    const counts = Array.from(this.#versions.values(), (version) => version.count);
+    return { min: Math.min(...counts), max: Math.max(...counts) };
   }
 
   close(): void {
@@ -164,7 +173,10 @@ export class ParameterClient {
   #versionOf(sliceIndex: number): Version {
     const version = this.#versions.get(sliceIndex);
     if (version === undefined) {
-      throw new DownpourError("internal", `slice ${sliceIndex} was never pulled, so no gradient can be based on it`);
+      throw new DownpourError(
+        "internal",
+        `slice ${sliceIndex} was never pulled, so no gradient can be based on it`,
+      );
     }
     return version;
   }
@@ -174,7 +186,10 @@ export class ParameterClient {
     for (const { sliceIndex, version, codec, data, unchanged } of response.slices) {
       const slice = slices[sliceIndex];
       if (slice === undefined || version === null) {
-        throw new DownpourError("internal", `a server sent slice ${sliceIndex}, which is unknown or has no version`);
+        throw new DownpourError(
+          "internal",
+          `a server sent slice ${sliceIndex}, which is unknown or has no version`,
+        );
       }
       if (!unchanged) {
         if (codec !== "CODEC_FLOAT32" || data.length !== slice.length * 4) {

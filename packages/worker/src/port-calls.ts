@@ -29,7 +29,10 @@ export function servePort<T extends object>(port: MessagePort, target: T): void 
         (thrown: unknown) => {
           const code = thrown instanceof DownpourError ? thrown.code : "internal";
           const stack = thrown instanceof Error ? thrown.stack : undefined;
-          port.postMessage({ id, error: { code, message: messageOf(thrown), stack } } satisfies ResultMessage);
+          port.postMessage({
+            id,
+            error: { code, message: messageOf(thrown), stack },
+          } satisfies ResultMessage);
         },
       );
   });

@@ -32,7 +32,13 @@ export async function runMember(options: RunMemberOptions): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   servePort(port1, compute);
   const { role, coordinatorAddress, connectTimeoutMs, logFile, signal } = options;
-  const input: CommunicationInput = { role, coordinatorAddress, connectTimeoutMs, logFile, computePort: port2 };
+  const input: CommunicationInput = {
+    role,
+    coordinatorAddress,
+    connectTimeoutMs,
+    logFile,
+    computePort: port2,
+  };
   const thread = new Worker(new URL("./communication-thread.js", import.meta.url), {
     workerData: input,
     transferList: [port2],

@@ -128,7 +128,9 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
   }).finally(() => stop.abort());
   const working = work(session).finally(() => stop.abort());
   try {
-    const failed = (await Promise.allSettled([working, beats])).find((result) => result.status === "rejected");
+    const failed = (await Promise.allSettled([working, beats])).find(
+      (result) => result.status === "rejected",
+    );
     if (failed !== undefined) throw failed.reason;
   } finally {
     await coordinator.call("Leave", { memberId, reason: "done" }, 2000).catch(() => undefined);

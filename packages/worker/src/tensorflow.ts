@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { DownpourError, messageOf } from "@downpour/errors";
-import type * as tf from "@tensorflow/tfjs-node";
 import { quietAddonPath } from "@downpour/worker/setup";
+import type * as tf from "@tensorflow/tfjs-node";
 import { configureTensorflow } from "./config.ts";
 
 export type Tensorflow = typeof tf;

@@ -16,7 +16,11 @@ export interface RunDirectory {
  * Makes the folder of a run: `runs/<job>-<date>-<time>` below the working directory, or the one asked for.
  * @throws usage: the folder holds a run already, or can't be made
  */
-export async function makeRunDirectory(job: Job, asked: string | undefined, now: Date): Promise<RunDirectory> {
+export async function makeRunDirectory(
+  job: Job,
+  asked: string | undefined,
+  now: Date,
+): Promise<RunDirectory> {
   const path = resolve(asked ?? join("runs", `${job.name}-${stamp(now)}`));
   const jobFile = join(path, "job.yaml");
   const logDirectory = join(path, "logs");
@@ -31,7 +35,9 @@ export async function makeRunDirectory(job: Job, asked: string | undefined, now:
     await mkdir(logDirectory, { recursive: true });
     await writeFile(jobFile, `# The resolved job of this run.\n${stringify(job)}`);
   } catch (error) {
-    throw new DownpourError("usage", `can't make the run directory ${path}: ${messageOf(error)}`, { cause: error });
+    throw new DownpourError("usage", `can't make the run directory ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   return { path, jobFile, logDirectory };
 }

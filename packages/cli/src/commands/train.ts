@@ -55,8 +55,16 @@ export async function train(
     }
     await cluster.settle(settleMs);
     const wallSeconds = (performance.now() - startMs) / 1000;
-    const facts = { job: job.name, seed: job.seed, workers: job.cluster.workers, servers: job.cluster.servers };
-    reporter.result({ ...facts, ...end, wallSeconds, runDirectory: run.path }, resultLines(jobFile, end, wallSeconds));
+    const facts = {
+      job: job.name,
+      seed: job.seed,
+      workers: job.cluster.workers,
+      servers: job.cluster.servers,
+    };
+    reporter.result(
+      { ...facts, ...end, wallSeconds, runDirectory: run.path },
+      resultLines(jobFile, end, wallSeconds),
+    );
     return 0;
   } finally {
     await cluster.stop();

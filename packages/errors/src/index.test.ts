@@ -1,0 +1,12 @@
+import { expect, test } from "vitest";
+import * as api from "./index.ts";
+
+test("the public names are these", () => {
+  expect(Object.keys(api).sort()).toEqual([
+    "DownpourError",
+    "assertNever",
+    "errorCodes",
+    "exitCodeOf",
+    "messageOf",
+  ]);
+});

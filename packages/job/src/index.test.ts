@@ -1,0 +1,13 @@
+import { expect, test } from "vitest";
+import * as api from "./index.ts";
+
+test("the public names are these", () => {
+  expect(Object.keys(api).sort()).toEqual([
+    "checkJob",
+    "jobFileReference",
+    "jobSchema",
+    "learningRateAt",
+    "parseJob",
+    "readJob",
+  ]);
+});

@@ -1,0 +1,17 @@
+import { expect, test } from "vitest";
+import * as api from "./index.ts";
+
+test("the public names are these", () => {
+  expect(Object.keys(api).sort()).toEqual([
+    "alignUp",
+    "alignment",
+    "cutSlices",
+    "decayedRanges",
+    "elementCount",
+    "makeManifest",
+    "manifestFromWire",
+    "manifestToWire",
+    "placeSlices",
+    "sliceLengthMax",
+  ]);
+});

@@ -1,0 +1,47 @@
+import fs from "node:fs";
+import path from "node:path";
+import { filesBelow, hashTimes, readStamp, writeStamp } from "./stamps.mjs";
+import { phase } from "./terminal.mjs";
+import { packageFolders, readPackage, root, runLine } from "./workspace.mjs";
+
+const stampName = "built";
+const stepTimeoutMs = 15 * 60_000;
+
+/** Folders that the build writes, or does not read. */
+const notSources = ["node_modules", "dist", "generated"];
+
+/** @returns {boolean} whether the outputs are there and no source has changed since */
+export function isBuilt() {
+  return readStamp(stampName) === hashSources() && packageFolders().every(hasItsOutputs);
+}
+
+/** What `pnpm run build` does, with the programs called directly: each package's `generate` script, then `tsc -b`. */
+export async function build() {
+  await phase("building", async () => {
+    // Taken first: a source that changes during the build is built again.
+    const sources = hashSources();
+    for (const folder of packageFolders()) {
+      const generate = readPackage(folder).scripts?.generate;
+      if (generate !== undefined) await runLine(generate, { folder, timeoutMs: stepTimeoutMs });
+    }
+    await runLine("tsc -b", { folder: root, timeoutMs: stepTimeoutMs });
+    writeStamp(stampName, sources);
+  });
+}
+
+function hashSources() {
+  const configs = fs
+    .readdirSync(root)
+    .filter((name) => name === "package.json" || /^tsconfig.*\.json$/.test(name));
+  const folders = ["packages", "proto", "scripts", "test"].map((name) => path.join(root, name));
+  const files = folders.flatMap((folder) => filesBelow(folder, notSources));
+  return hashTimes([...configs.map((name) => path.join(root, name)), ...files]);
+}
+
+/** @param {string} folder */
+function hasItsOutputs(folder) {
+  if (!fs.existsSync(path.join(folder, "tsconfig.json"))) return true;
+  const generates = readPackage(folder).scripts?.generate !== undefined;
+  const outputs = ["dist", ...(generates ? [path.join("src", "generated")] : [])];
+  return outputs.every((output) => fs.existsSync(path.join(folder, output)));
+}

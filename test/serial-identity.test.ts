@@ -1,0 +1,87 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { batchCount, batchRange, epochOrder, fillBatchInPlace, loadDataset } from "@downpour/datasets";
+import { buildModel, crossEntropy, modelWeights } from "@downpour/models";
+import { loadTensorflow } from "@downpour/worker";
+import { describe, expect, it } from "vitest";
+import { cleanUpAfterEach, makeFolder, smallJob, trainToEnd } from "./harness.ts";
+
+cleanUpAfterEach();
+
+/** The tensors of a safetensors file, by name. */
+function readSafetensors(file: string): Map<string, Float32Array> {
+  const bytes = readFileSync(file);
+  const headerLength = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.subarray(8, 8 + headerLength).toString("utf8")) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  const tensors = new Map<string, Float32Array>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const [begin, end] = entry.data_offsets.map((offset) => offset + 8 + headerLength) as [number, number];
+    tensors.set(name, new Float32Array(new Uint8Array(bytes.subarray(begin, end)).buffer));
+  }
+  return tensors;
+}
+
+/** Plain serial SGD with momentum over the small job's examples, in one loop in one process. */
+async function trainSerially(epochs: number): Promise<Map<string, Float32Array>> {
+  const tf = loadTensorflow();
+  const options = { cacheDirectory: makeFolder(), seed: 7, validation: 100, download: false };
+  const dataset = await loadDataset({ name: "digits", trainCount: 1100, testCount: 200 }, options);
+  const shape = { height: 28, width: 28, channels: 1, classCount: 10 };
+  const model = buildModel({ name: "mlp", hiddenUnits: [32], activation: "relu" }, shape, 7);
+  const tensors = modelWeights(model).map(({ name, variable }) => ({
+    name,
+    variable,
+    weights: variable.dataSync().slice() as Float32Array,
+    velocity: new Float32Array(variable.size),
+  }));
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    const order = epochOrder(7, epoch, dataset.train.exampleCount);
+    for (let batch = 0; batch < batchCount(dataset.train.exampleCount, 20); batch++) {
+      const { begin, end } = batchRange(batch, 20, dataset.train.exampleCount);
+      const images = new Float32Array((end - begin) * 784);
+      const labels = new Int32Array(end - begin);
+      fillBatchInPlace(dataset.train, dataset, order.subarray(begin, end), images, labels);
+      const { grads } = tf.variableGrads(() => {
+        const logits = model.apply(tf.tensor4d(images, [end - begin, 28, 28, 1]), { training: true });
+        return crossEntropy(tf.tensor1d(labels, "int32"), logits as never);
+      });
+      for (const { variable, weights, velocity } of tensors) {
+        const gradient = grads[variable.name]?.dataSync() as Float32Array;
+        for (let i = 0; i < weights.length; i++) {
+          velocity[i] = Math.fround(0.5 * (velocity[i] as number) + (gradient[i] as number));
+          weights[i] = (weights[i] as number) - 0.05 * (velocity[i] as number);
+        }
+        variable.assign(tf.tensor(weights.slice(), variable.shape));
+      }
+    }
+  }
+  return new Map(tensors.map(({ name, weights }) => [name, weights]));
+}
+
+describe("one worker that awaits each acknowledgement", () => {
+  it("ends with the weights of plain serial SGD on the same examples, over real processes and two servers", async () => {
+    const folder = makeFolder();
+    const file = join(folder, "job.yaml");
+    writeFileSync(file, smallJob);
+    const { modelDirectory } = await trainToEnd([
+      ...[file, "--run-dir", join(folder, "run"), "--workers", "1", "--epochs", "2"],
+      ...["--set", "evaluation.keep=last"],
+    ]);
+    const trained = readSafetensors(join(modelDirectory ?? "", "model.safetensors"));
+    const expected = await trainSerially(2);
+    expect([...trained.keys()]).toEqual([...expected.keys()]);
+    for (const [name, weights] of expected) {
+      const found = trained.get(name) ?? new Float32Array();
+      let largest = 0;
+      for (let i = 0; i < weights.length; i++) {
+        largest = Math.max(largest, Math.abs((found[i] as number) - (weights[i] as number)));
+      }
+      expect(found.length, name).toBe(weights.length);
+      expect(largest, `${name}: largest difference`).toBeLessThan(1e-6);
+    }
+  });
+});
