@@ -6,6 +6,9 @@ import type { ChildMessage } from "./child-message.ts";
 
 const command = fileURLToPath(new URL("../bin/downpour.js", import.meta.url));
 
+/** A role that said that it failed gets so long to end. */
+const failedGraceMs = 3000;
+
 /** How a role process ended. */
 export interface RoleExit {
   readonly status: number | null;
@@ -49,8 +52,13 @@ export function startRole(name: string, args: readonly string[], logDirectory: s
   });
   const listening = new Promise<string>((resolve, reject) => {
     child.on("message", (message: ChildMessage) => {
-      if (message.type === "listening") resolve(message.address);
-      else failure = message;
+      if (message.type === "listening") {
+        resolve(message.address);
+        return;
+      }
+      failure = message;
+      // It is about to end; whatever still holds it is not worth waiting for.
+      setTimeout(() => child.kill("SIGKILL"), failedGraceMs).unref();
     });
     void exit.then(() => reject(new Error(`${name} ended before it listened`)));
   });

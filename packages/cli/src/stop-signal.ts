@@ -8,5 +8,7 @@ export function stopSignal(): AbortSignal {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   process.on("disconnect", stop);
+  // Listening to the launcher must not keep a process alive whose work is done.
+  process.channel?.unref();
   return controller.signal;
 }

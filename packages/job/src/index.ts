@@ -1,4 +1,5 @@
 export { learningRateAt } from "./learning-rate.ts";
+export { type DataPlaces, type JobLoadOptions, loadOptionsOf } from "./load-options.ts";
 export { checkJob, type Override, parseJob, readJob } from "./parse.ts";
 export { jobFileReference } from "./reference.ts";
 export {

@@ -73,9 +73,7 @@ export class ParameterStore {
       if (same) return;
       throw new DownpourError("failedPrecondition", "other slices were assigned to this server before");
     }
-    const { optimizer: spec } = this.#job;
-    const optimizer = makeOptimizer(spec);
-    for (const { term, ...range } of assignment.slices) {
+    for (const range of assignment.slices) {
       if (range.length < 1 || range.offset + range.length > assignment.manifest.length) {
         throw new DownpourError(
           "invalidArgument",
@@ -83,6 +81,10 @@ export class ParameterStore {
             `the parameter vector has ${assignment.manifest.length}`,
         );
       }
+    }
+    const { optimizer: spec } = this.#job;
+    const optimizer = makeOptimizer(spec);
+    for (const { term, ...range } of assignment.slices) {
       const decayed = decayedRanges(assignment.manifest, range);
       const { batchesPerEpoch } = assignment;
       const slice = new Slice({
@@ -142,6 +144,13 @@ export class ParameterStore {
         "invalidArgument",
         `push id (epoch ${push.epoch}, batch ${push.batch}) is outside the job's ${epochs} epochs of ` +
           `${batchesPerEpoch} batches`,
+      );
+    }
+    const { revision, dropFactor } = push.schedule;
+    if (revision > this.#schedule.revision && !(dropFactor > 0 && dropFactor <= 1)) {
+      throw new DownpourError(
+        "invalidArgument",
+        `schedule revision ${revision} has drop factor ${dropFactor}, expected more than 0 and at most 1`,
       );
     }
     const admitted = push.slices.map((entry) => ({ slice: this.#admitGradient(entry), entry }));

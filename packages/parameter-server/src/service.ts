@@ -118,7 +118,6 @@ function* answerPull(store: ParameterStore, request: PullRequest): Generator<Pul
     }
     yield { sequence, status: okStatus, slices: message, last: true };
   } catch (error) {
-    store.counters.countRefusal(error instanceof DownpourError ? error.code : "internal");
     yield { sequence, status: toMessageStatus(error), last: true };
   }
 }

@@ -1,4 +1,4 @@
-import { DownpourError } from "@downpour/errors";
+import { DownpourError, messageOf } from "@downpour/errors";
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import { fromCallError } from "./status.ts";
 
@@ -52,9 +52,16 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
         const message = `${this.#what} did not answer within ${this.#timeoutMs} ms; is the process stopped or the network cut?`;
         reject(new DownpourError("deadlineExceeded", message));
       }, this.#timeoutMs);
-      this.#waiting.set(sequence, { onResponse, resolve, reject, timer });
-      const stream = this.#stream ?? this.#connect();
-      stream.write({ ...request, sequence } as unknown as Request);
+      const waiting = { onResponse, resolve, reject, timer };
+      this.#waiting.set(sequence, waiting);
+      try {
+        const stream = this.#stream ?? this.#connect();
+        stream.write({ ...request, sequence } as unknown as Request);
+      } catch (error) {
+        this.#settle(sequence, waiting);
+        const message = `${this.#what} can't be opened: ${messageOf(error)}`;
+        reject(new DownpourError("unavailable", message, { cause: error }));
+      }
     });
   }
 

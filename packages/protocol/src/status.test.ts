@@ -91,6 +91,7 @@ test("a status without a known reason is read by its number", () => {
     } catch (error) {
       return (error as DownpourError).code;
     }
+    return "nothing was thrown";
   };
   expect(read(status.NOT_FOUND)).toBe("notFound");
   expect(read(status.UNAVAILABLE)).toBe("unavailable");

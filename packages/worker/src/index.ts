@@ -1,3 +1,2 @@
-export { type DataPlaces, loadOptionsOf } from "./data-options.ts";
 export { type RunMemberOptions, runMember } from "./run-member.ts";
 export { loadTensorflow, type Tensorflow } from "./tensorflow.ts";

@@ -1,12 +1,11 @@
-import { runCoordinator } from "@downpour/coordinator";
 import { DownpourError } from "@downpour/errors";
 import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
-import { runParameterServer } from "@downpour/parameter-server";
-import { runMember } from "@downpour/worker";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
+
+/* Each role is loaded when it is run: a server needs no TensorFlow, and starts the sooner for it. */
 
 /** Options that every role takes, as text. */
 export interface RoleOptions {
@@ -23,6 +22,7 @@ export async function coordinatorRole(
   jobFile: string,
   options: Pick<RoleOptions, "logFile" | "host" | "port"> & { runDir: string },
 ): Promise<number> {
+  const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
   await runCoordinator({
     job,
@@ -38,6 +38,7 @@ export async function coordinatorRole(
 
 /** `downpour server`. Returns the exit status. */
 export async function serverRole(options: RoleOptions): Promise<number> {
+  const { runParameterServer } = await import("@downpour/parameter-server");
   await runParameterServer({
     coordinatorAddress: options.coordinator,
     host: options.host,
@@ -55,6 +56,7 @@ export async function memberRole(
   options: RoleOptions,
   config: CliConfig,
 ): Promise<number> {
+  const { runMember } = await import("@downpour/worker");
   await runMember({
     role,
     coordinatorAddress: options.coordinator,

@@ -1,9 +1,8 @@
 import { relative } from "node:path";
 import { verifyDataset } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
-import { type Job, readJob } from "@downpour/job";
+import { type Job, loadOptionsOf, readJob } from "@downpour/job";
 import type { JobSummary } from "@downpour/protocol";
-import { loadOptionsOf } from "@downpour/worker";
 import type { CliConfig } from "../config.ts";
 import { LocalCluster } from "../local-cluster.ts";
 import { durationText, percentText } from "../progress-text.ts";

@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import * as api from "./index.ts";
+
+test("the public names are these", () => {
+  expect(Object.keys(api).sort()).toEqual([
+    "BatchOutcome",
+    "Codec",
+    "Command",
+    "EvaluationKind",
+    "MemberRole",
+    "SequencedStream",
+    "TensorRole",
+    "answering",
+    "connectCoordinator",
+    "connectParameterServer",
+    "isTransient",
+    "limits",
+    "okStatus",
+    "retry",
+    "sendHeartbeats",
+    "serve",
+    "services",
+    "throwUnlessOk",
+    "toMessageStatus",
+    "unary",
+  ]);
+});

@@ -1,0 +1,115 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+/* What the linter can't say about the house. */
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+function filesBelow(folder: string, accept: (name: string) => boolean): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (["node_modules", "dist", "generated", ".git", "runs"].includes(entry.name)) return [];
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return filesBelow(path, accept);
+    return accept(entry.name) ? [path] : [];
+  });
+}
+
+const sources = filesBelow(join(root, "packages"), (name) => /\.(ts|mjs|cc)$/.test(name));
+const named = (file: string) => relative(root, file);
+
+/** Cores take time and randomness as arguments, and do no I/O. */
+const pureCores = [
+  "packages/tensor-kernels/src",
+  "packages/parameter-vector/src",
+  "packages/parameter-server/src/parameter-store.ts",
+  "packages/parameter-server/src/push-id-table.ts",
+  "packages/parameter-server/src/slice.ts",
+  "packages/job/src/learning-rate.ts",
+  "packages/datasets/src/epoch-order.ts",
+  "packages/datasets/src/digits",
+  ...[
+    "ledger.ts",
+    "ledger-account.ts",
+    "ledger-proof.ts",
+    "epoch-book.ts",
+    "plateau.ts",
+    "early-stopping.ts",
+    "best.ts",
+    "schedule.ts",
+    "membership.ts",
+    "lifecycle.ts",
+    "rate-meter.ts",
+    "evaluations.ts",
+    "coordinator-core.ts",
+    "cluster-layout.ts",
+    "summary.ts",
+    "training-figures.ts",
+  ].map((file) => `packages/coordinator/src/${file}`),
+];
+
+describe("the house", () => {
+  it("has pure cores: no clock, no randomness, no file, no socket", () => {
+    const impure =
+      /Date\.now|new Date|performance\.now|Math\.random|setTimeout|setInterval|node:(fs|net|http|child_process|worker_threads)/;
+    const found = pureCores.flatMap((core) => {
+      const path = join(root, core);
+      expect(existsSync(path), core).toBe(true);
+      const files = core.endsWith(".ts") ? [path] : filesBelow(path, (name) => name.endsWith(".ts"));
+      return files
+        .filter((file) => !file.includes(".test.") && impure.test(readFileSync(file, "utf8")))
+        .map(named);
+    });
+    expect(found).toEqual([]);
+  });
+
+  it("has no promise of later work in its sources", () => {
+    const marks = new RegExp(["TO" + "DO", "FIX" + "ME", "XX" + "X"].join("|"));
+    expect(sources.filter((file) => marks.test(readFileSync(file, "utf8"))).map(named)).toEqual([]);
+  });
+
+  it("keeps source files below 400 lines", () => {
+    const long = sources.filter(
+      (file) => !file.includes(".test.") && readFileSync(file, "utf8").split("\n").length > 400,
+    );
+    expect(long.map(named)).toEqual([]);
+  });
+
+  it("has services that never import each other", () => {
+    const services = ["parameter-server", "worker", "coordinator"];
+    const found = services.flatMap((service) =>
+      filesBelow(join(root, "packages", service, "src"), (name) => name.endsWith(".ts")).filter((file) =>
+        services.some(
+          (other) => other !== service && readFileSync(file, "utf8").includes(`"@downpour/${other}"`),
+        ),
+      ),
+    );
+    expect(found.map(named)).toEqual([]);
+  });
+
+  it("has links in its documents that lead somewhere", () => {
+    const documents = filesBelow(root, (name) => name.endsWith(".md"));
+    expect(documents.length).toBeGreaterThan(4);
+    const broken = documents.flatMap((document) =>
+      [...readFileSync(document, "utf8").matchAll(/\]\(([^)#\s]+)[^)]*\)/g)]
+        .map((match) => match[1] ?? "")
+        .filter((link) => !/^[a-z]+:/.test(link) && !existsSync(join(dirname(document), link)))
+        .map((link) => `${named(document)}: ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it("documents every RPC and message field group of the wire with a comment", () => {
+    const undocumented = filesBelow(join(root, "proto"), (name) => name.endsWith(".proto")).flatMap(
+      (file) => {
+        const lines = readFileSync(file, "utf8").split("\n");
+        return lines
+          .map((line, i) => ({ line, before: lines[i - 1] ?? "" }))
+          .filter(({ line, before }) => /^ {2}rpc /.test(line) && !before.trimStart().startsWith("//"))
+          .map(({ line }) => `${named(file)}: ${line.trim()}`);
+      },
+    );
+    expect(undocumented).toEqual([]);
+  });
+});
