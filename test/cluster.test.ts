@@ -1,6 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
+import { connectCoordinator } from "@downpour/protocol";
 import { describe, expect, it } from "vitest";
 import {
   cleanUpAfterEach,
@@ -124,6 +126,22 @@ describe("a cluster on this machine", () => {
     expect(existsSync(join(run, "best.safetensors"))).toBe(true);
   });
 
+  it("refuses gradients that are not finite, counts them, and fails with the reason when there are too many", async () => {
+    const { file, run } = jobFile();
+    const training = downpour([
+      ...["--json", "train", file, "--run-dir", run, "--epochs", "50"],
+      ...["--learning-rate", "1000", "--set", "training.refusedBatchesMax=5"],
+    ]);
+    const { status } = await training.finished;
+    expect(status).toBe(1);
+    expect(training.events.filter((event) => event.type === "batchRefused")).toHaveLength(6);
+    expect(training.events.at(-1)).toMatchObject({
+      type: "error",
+      code: "jobFailed",
+      message: expect.stringMatching(/6 batches were refused .*\(limit 5\): training has diverged/),
+    });
+  });
+
   it("stops within 5 s on Ctrl-C, with status 130, and leaves no process", async () => {
     const { file, run } = jobFile();
     const training = downpour(["--json", "train", file, "--run-dir", run, "--epochs", "1000"]);
@@ -194,7 +212,7 @@ describe("members started by hand", () => {
     expect((await server.finished).status).toBe(0);
   });
 
-  it("refuse a worker whose data differ from the job's", async () => {
+  it("refuse a worker whose manifest differs from the job's", async () => {
     const { file, run } = jobFile(
       smallJob.replace("servers: 2", "servers: 1").replace("epochs: 3", "epochs: 1000"),
     );
@@ -203,10 +221,12 @@ describe("members started by hand", () => {
     downpour(["coordinator", file, "--run-dir", run, "--port", String(port)]);
     downpour(["server", "--coordinator", address]);
     downpour(["evaluator", "--coordinator", address]);
-    const { connectCoordinator } = await import("@downpour/protocol");
-    const { makeManifest, manifestToWire } = await import("@downpour/parameter-vector");
+    // The first to join fixes the manifest.
+    const eventFile = join(run, "events.jsonl");
+    const joined = () => existsSync(eventFile) && readFileSync(eventFile, "utf8").includes("evaluator-1");
+    await expect.poll(joined, { timeout: 60_000 }).toBe(true);
     const caller = connectCoordinator(address, 5000);
-    const join = () => {
+    const joinAsStranger = () => {
       const manifest = makeManifest([
         { name: "x", shape: [1], role: "weight", trainable: true, decayed: true },
       ]);
@@ -219,11 +239,9 @@ describe("members started by hand", () => {
         data,
       });
     };
-    await expect
-      .poll(() => join().then(String, (error: Error) => error.message), { timeout: 60_000 })
-      .toMatch(
-        /this member's manifest is .* \(1 tensors, 16 elements\), the job's is .* run the same version/,
-      );
+    await expect(joinAsStranger()).rejects.toThrow(
+      /this member's manifest is .* \(1 tensors, 16 elements\), the job's is .* run the same version/,
+    );
     caller.close();
   });
 

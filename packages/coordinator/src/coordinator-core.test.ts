@@ -216,6 +216,20 @@ describe("CoordinatorCore", () => {
     expect(core.lifecycle).toEqual({ kind: "evaluating", reason: "targetAccuracy" });
   });
 
+  it("fails when all workers have left and none comes", () => {
+    const { core, ids, evaluator } = startTraining(["a"], { cluster: { servers: 2, startTimeoutMs: 5000 } });
+    core.tick(1000);
+    core.leave(ids[0] ?? "", 1000);
+    for (const alive of ["server-1", "server-2", evaluator]) core.membership.heard(alive, 5999);
+    core.tick(5999);
+    expect(core.lifecycle.kind).toBe("training");
+    core.tick(6000);
+    expect(core.lifecycle).toMatchObject({
+      kind: "failed",
+      message: expect.stringMatching(/no worker has been there for 5 s/),
+    });
+  });
+
   it("fails when no evaluator is there for the final evaluation", () => {
     const { core, ids, evaluator } = startTraining(["a"], { cluster: { servers: 2, startTimeoutMs: 5000 } });
     const [worker = ""] = ids;

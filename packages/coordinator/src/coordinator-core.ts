@@ -55,6 +55,7 @@ export class CoordinatorCore implements CoordinatorView {
   #waitingSinceMs: number;
   #evaluationsPassed = 0;
   #evaluatorSeenMs: number;
+  #workerSeenMs: number;
 
   constructor(job: Job, nowMs: number, emit: (event: JobEvent) => void) {
     this.job = job;
@@ -62,6 +63,7 @@ export class CoordinatorCore implements CoordinatorView {
     this.#emit = emit;
     this.#waitingSinceMs = nowMs;
     this.#evaluatorSeenMs = nowMs;
+    this.#workerSeenMs = nowMs;
   }
 
   /** Learning rate in force now: schedule, warm-up and drops. */
@@ -332,6 +334,11 @@ export class CoordinatorCore implements CoordinatorView {
     ) {
       const message = `no worker was ready within ${seconds} s; look at the workers' logs, or raise cluster.startTimeoutMs`;
       this.fail(message, nowMs);
+    }
+    const training = this.lifecycle.kind === "training";
+    if (!training || this.membership.present("worker").length > 0) this.#workerSeenMs = nowMs;
+    if (nowMs - this.#workerSeenMs >= startTimeoutMs) {
+      this.fail(`no worker has been there for ${seconds} s; start the job again with one at least`, nowMs);
     }
     if (this.membership.present("evaluator").length > 0) this.#evaluatorSeenMs = nowMs;
     if (this.lifecycle.kind === "evaluating" && nowMs - this.#evaluatorSeenMs >= startTimeoutMs) {

@@ -7,6 +7,7 @@ test("the public names are these", () => {
     "jobFileReference",
     "jobSchema",
     "learningRateAt",
+    "loadOptionsOf",
     "parseJob",
     "readJob",
   ]);

@@ -104,7 +104,16 @@ function code(text: string): string {
   return `\`${text}\``;
 }
 
+/** A Markdown table with its columns aligned, as the formatter of this repository writes them. */
 function table(entries: readonly Row[]): string {
-  const lines = entries.map((row) => `| ${code(row.path)} | ${row.kind} | ${row.fallback} | ${row.text} |`);
-  return ["| key | value | default | meaning |", "|---|---|---|---|", ...lines].join("\n");
+  const cells = [
+    ["key", "value", "default", "meaning"],
+    ...entries.map((row) => [code(row.path), row.kind, row.fallback, row.text]),
+  ];
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const [head = "", ...lines] = cells.map(
+    (row) => `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`,
+  );
+  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
+  return [head, rule, ...lines].join("\n");
 }

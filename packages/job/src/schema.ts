@@ -256,7 +256,7 @@ const cluster = z.strictObject({
     .describe("A lease that was not extended for so long goes to another worker."),
   startTimeoutMs: milliseconds
     .default(60_000)
-    .describe("How long the job waits for its servers and its first worker."),
+    .describe("How long the job waits for its servers, for a worker and for an evaluator."),
   requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
   workerRestartsMax: z
     .number()

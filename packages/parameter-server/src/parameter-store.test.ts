@@ -336,7 +336,13 @@ describe("initialize", () => {
   });
 
   test.each<[string, ErrorCode, string, string, { sliceIndex: number; data: Float32Array }]>([
-    ["an unknown member", "unknownMember", "worker-9", manifest.fingerprint, { sliceIndex: 2, data: new Float32Array(16) }],
+    [
+      "an unknown member",
+      "unknownMember",
+      "worker-9",
+      manifest.fingerprint,
+      { sliceIndex: 2, data: new Float32Array(16) },
+    ],
     [
       "another manifest",
       "failedPrecondition",
@@ -344,8 +350,20 @@ describe("initialize", () => {
       otherManifest.fingerprint,
       { sliceIndex: 2, data: new Float32Array(16) },
     ],
-    ["a slice of another server", "notFound", "worker-1", manifest.fingerprint, { sliceIndex: 3, data: new Float32Array(16) }],
-    ["a wrong length", "invalidArgument", "worker-1", manifest.fingerprint, { sliceIndex: 2, data: new Float32Array(17) }],
+    [
+      "a slice of another server",
+      "notFound",
+      "worker-1",
+      manifest.fingerprint,
+      { sliceIndex: 3, data: new Float32Array(16) },
+    ],
+    [
+      "a wrong length",
+      "invalidArgument",
+      "worker-1",
+      manifest.fingerprint,
+      { sliceIndex: 2, data: new Float32Array(17) },
+    ],
     [
       "a weight that is not finite",
       "invalidArgument",
@@ -416,7 +434,10 @@ describe("push", () => {
     const store = makeReadyStore({ training: { epochs: 40 } });
     for (let i = 0; i < 70; i++) {
       const push = pushTo(store, { epoch: Math.floor(i / 4), batch: i % 4 });
-      store.push({ ...push, slices: push.slices.slice(0, 1).map((s) => ({ ...s, base: { term: 1, count: 0 } })) });
+      store.push({
+        ...push,
+        slices: push.slices.slice(0, 1).map((s) => ({ ...s, base: { term: 1, count: 0 } })),
+      });
     }
     // Staleness 0 to 69, once each: 64 to 69 are six.
     expect(store.counters.stalenessHistogram).toEqual([...new Array(64).fill(1), 6]);

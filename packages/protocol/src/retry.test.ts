@@ -29,7 +29,10 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function failing(code: ErrorCode, times = Number.POSITIVE_INFINITY): { attempts: number; run(): Promise<string> } {
+function failing(
+  code: ErrorCode,
+  times = Number.POSITIVE_INFINITY,
+): { attempts: number; run(): Promise<string> } {
   const counter = {
     attempts: 0,
     async run() {

@@ -46,7 +46,9 @@ describe("calls", () => {
   });
 
   test("a call that is not answered within its deadline is deadlineExceeded, naming call and server", async () => {
-    const serving = await serveHere("Coordinator", { GetJob: unary(() => new Promise<never>(() => undefined)) });
+    const serving = await serveHere("Coordinator", {
+      GetJob: unary(() => new Promise<never>(() => undefined)),
+    });
     const caller = keep(connectCoordinator(serving.address, 20_000));
     const error = await caller.call("GetJob", {}, 50).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "deadlineExceeded" });
@@ -54,7 +56,9 @@ describe("calls", () => {
   });
 
   test("the deadline of the connection holds for calls that name none", async () => {
-    const serving = await serveHere("Coordinator", { GetJob: unary(() => new Promise<never>(() => undefined)) });
+    const serving = await serveHere("Coordinator", {
+      GetJob: unary(() => new Promise<never>(() => undefined)),
+    });
     const caller = keep(connectCoordinator(serving.address, 50));
     await expect(caller.call("GetJob", {})).rejects.toMatchObject({ code: "deadlineExceeded" });
   });
@@ -105,7 +109,9 @@ describe("listening", () => {
   test("a port in use is an environment error that names the port", async () => {
     const first = await serveHere("Coordinator", {});
     const port = portOf(first);
-    const error = await serve(services.Coordinator.service, {}, host, port).catch((thrown: unknown) => thrown);
+    const error = await serve(services.Coordinator.service, {}, host, port).catch(
+      (thrown: unknown) => thrown,
+    );
     expect(error).toBeInstanceOf(DownpourError);
     expect(error).toMatchObject({ code: "environment", facts: { host, port } });
     expect((error as Error).message).toContain(`${host}:${port}`);
@@ -158,7 +164,16 @@ function pullOnce(caller: { client: unknown }): Promise<PullResponse> {
 
 describe("payloads", () => {
   // Quiet and signalling NaNs with payloads, infinities, -0, the least denormal, 1.
-  const bits = Uint32Array.of(0x7fc00001, 0xffc12345, 0x7f800001, 0xff800000, 0x7f800000, 0x80000000, 1, 0x3f800000);
+  const bits = Uint32Array.of(
+    0x7fc00001,
+    0xffc12345,
+    0x7f800001,
+    0xff800000,
+    0x7f800000,
+    0x80000000,
+    1,
+    0x3f800000,
+  );
   const bytes = new Uint8Array(bits.buffer);
 
   function inSharedMemory(): Uint8Array {

@@ -80,8 +80,14 @@ test("call and message carry the same gRPC status for each code, and none is OK"
   }
   expect(toMessageStatus(new DownpourError("unknownMember", "no")).code).toBe(status.NOT_FOUND);
   expect(toMessageStatus(new DownpourError("invalidArgument", "no")).code).toBe(status.INVALID_ARGUMENT);
-  expect(toMessageStatus(new DownpourError("failedPrecondition", "no")).code).toBe(status.FAILED_PRECONDITION);
-  expect(toMessageStatus(new Error("no"))).toEqual({ code: status.INTERNAL, message: "no", reason: "internal" });
+  expect(toMessageStatus(new DownpourError("failedPrecondition", "no")).code).toBe(
+    status.FAILED_PRECONDITION,
+  );
+  expect(toMessageStatus(new Error("no"))).toEqual({
+    code: status.INTERNAL,
+    message: "no",
+    reason: "internal",
+  });
 });
 
 test("a status without a known reason is read by its number", () => {

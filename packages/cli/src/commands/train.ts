@@ -1,5 +1,5 @@
 import { relative } from "node:path";
-import { verifyDataset } from "@downpour/datasets";
+import { type ProgressEvent, verifyDataset } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
 import { type Job, loadOptionsOf, readJob } from "@downpour/job";
 import type { JobSummary } from "@downpour/protocol";
@@ -28,7 +28,8 @@ export async function train(
   const stop = stopSignal();
   const startMs = performance.now();
   const job = await readJob(jobFile, overridesOf(options, config.dataDirectory));
-  await verifyDataset(job.data.set, loadOptionsOf(job, config));
+  const fetching = fetchNotes(reporter);
+  await verifyDataset(job.data.set, { ...loadOptionsOf(job, config), onProgress: fetching });
   const run = await makeRunDirectory(job, options.runDir, new Date());
   reporter.note(startText(job, run));
   const cluster = new LocalCluster({
@@ -68,6 +69,21 @@ export async function train(
   } finally {
     await cluster.stop();
   }
+}
+
+/** How often a download is spoken of. */
+const fetchNoteIntervalMs = 2000;
+
+/** Says how far a download is, now and then. */
+function fetchNotes(reporter: Reporter): (event: ProgressEvent) => void {
+  let notedMs = performance.now();
+  return ({ what, doneBytes, totalBytes }) => {
+    if (performance.now() - notedMs < fetchNoteIntervalMs) return;
+    notedMs = performance.now();
+    const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+    const total = totalBytes === undefined ? "" : ` of ${megabytes(totalBytes)}`;
+    reporter.note(`fetching ${what}: ${megabytes(doneBytes)}${total} MB`);
+  };
 }
 
 /**

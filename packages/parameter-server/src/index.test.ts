@@ -1,0 +1,6 @@
+import { expect, test } from "vitest";
+import * as api from "./index.ts";
+
+test("the public names are these", () => {
+  expect(Object.keys(api)).toEqual(["runParameterServer"]);
+});
