@@ -115,7 +115,7 @@ test.each([
   [
     "an unknown key inside",
     { data: { ...minimal.data, batch: 3 } },
-    /^data\.batch: unknown key \(beside set\)$/,
+    /^data\.batch: unknown key; known here: set, validation, .*batchSize/,
   ],
   [
     "a key of another optimizer",

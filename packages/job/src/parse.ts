@@ -3,6 +3,7 @@ import { DownpourError, messageOf } from "@downpour/errors";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
 import { type Job, jobSchema } from "./schema.ts";
+import { knownKeys } from "./schema-tree.ts";
 
 /** One value to put in place of what a job file says: path of keys, and the value. */
 export interface Override {
@@ -86,9 +87,8 @@ function describeIssue(issue: z.core.$ZodIssue, root: unknown): string[] {
   switch (issue.code) {
     case "unrecognized_keys":
       return issue.keys.map((key) => {
-        const known = Object.keys(recordAt(root, issue.path)).filter((k) => !issue.keys.includes(k));
-        const beside = known.length === 0 ? "" : ` (beside ${known.join(", ")})`;
-        return `${pathText([...issue.path, key])}: unknown key${beside}`;
+        const known = knownKeys(issue.path, root).join(", ");
+        return `${pathText([...issue.path, key])}: unknown key; known here: ${known}`;
       });
     case "invalid_union": {
       if (issue.discriminator !== undefined) {
@@ -99,8 +99,11 @@ function describeIssue(issue: z.core.$ZodIssue, root: unknown): string[] {
       const alternatives = issue.errors.map((branch) => plain(branch[0]?.message ?? "another form"));
       return [`${where}: ${alternatives.join(", or ")}; found ${valueText(valueAt(root, issue.path))}`];
     }
-    default:
-      return [`${where}: ${plain(issue.message)}; found ${valueText(valueAt(root, issue.path))}`];
+    default: {
+      const value = valueAt(root, issue.path);
+      if (value === undefined) return [`${where}: missing; it has no default`];
+      return [`${where}: ${plain(issue.message)}; found ${valueText(value)}`];
+    }
   }
 }
 
@@ -114,11 +117,6 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   for (const key of path)
     at = isRecord(at) || Array.isArray(at) ? (at as Record<PropertyKey, unknown>)[key] : undefined;
   return at;
-}
-
-function recordAt(root: unknown, path: readonly PropertyKey[]): Record<string, unknown> {
-  const value = valueAt(root, path);
-  return isRecord(value) ? value : {};
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,27 +1,8 @@
-import { z } from "zod";
-import { jobSchema } from "./schema.ts";
-
-/** The part of JSON Schema that the job schema turns into. */
-interface Node {
-  readonly description?: string;
-  readonly type?: string;
-  readonly const?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly default?: unknown;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMinimum?: number;
-  readonly exclusiveMaximum?: number;
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly required?: readonly string[];
-  readonly anyOf?: readonly Node[];
-  readonly oneOf?: readonly Node[];
-  readonly items?: Node;
-}
+import { type SchemaNode, schemaTree } from "./schema-tree.ts";
 
 /** The reference of the job file as Markdown tables, made from the schema. */
 export function jobFileReference(): string {
-  const root = z.toJSONSchema(jobSchema, { io: "input" }) as Node;
+  const root = schemaTree();
   const sections = Object.entries(root.properties ?? {}).map(([key, node]) => {
     const required = root.required?.includes(key) ?? false;
     return `## ${key}\n\n${node.description ?? sectionText(key)}\n\n${table(rows(key, node, required))}`;
@@ -53,7 +34,7 @@ interface Row {
   readonly text: string;
 }
 
-function rows(path: string, node: Node, required: boolean): Row[] {
+function rows(path: string, node: SchemaNode, required: boolean): Row[] {
   const alternatives = (node.oneOf ?? node.anyOf)?.filter((branch) => branch.properties !== undefined) ?? [];
   if (alternatives.length > 0) {
     return alternatives.flatMap((branch) => {
@@ -77,11 +58,11 @@ function rows(path: string, node: Node, required: boolean): Row[] {
   return [{ path, kind: kindOf(node), fallback, text: node.description ?? "" }];
 }
 
-function requires(node: Node, key: string): boolean {
+function requires(node: SchemaNode, key: string): boolean {
   return node.required?.includes(key) ?? false;
 }
 
-function kindOf(node: Node): string {
+function kindOf(node: SchemaNode): string {
   if (node.enum !== undefined) return node.enum.map((value) => code(String(value))).join(", ");
   if (node.anyOf !== undefined) return node.anyOf.map(kindOf).join(" or ");
   if (node.type === "array") return `list of ${kindOf(node.items ?? {})}`;

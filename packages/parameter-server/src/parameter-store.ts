@@ -1,6 +1,6 @@
 import { DownpourError } from "@downpour/errors";
 import { type Job, learningRateAt } from "@downpour/job";
-import { decayedRanges, type Manifest, type SliceRange } from "@downpour/parameter-vector";
+import { decayedRanges, type Manifest, type SliceRange, sliceLengthMax } from "@downpour/parameter-vector";
 import { isFiniteVector, makeOptimizer } from "@downpour/tensor-kernels";
 import { Counters } from "./counters.ts";
 import { type Applied, Slice } from "./slice.ts";
@@ -45,7 +45,8 @@ export class ParameterStore {
   #assignment: Assignment | undefined;
   readonly #slices = new Map<number, Slice>();
   #members: ReadonlySet<string> = new Set();
-  #membersRevision = 0;
+  /** The coordinator epoch that the list of members is of, and its revision within it. */
+  #membersVersion = { epoch: 0, revision: 0 };
   #coordinatorEpoch = 0;
   #schedule = { revision: 1, dropFactor: 1 };
 
@@ -73,7 +74,17 @@ export class ParameterStore {
       if (same) return;
       throw new DownpourError("failedPrecondition", "other slices were assigned to this server before");
     }
+    const indices = new Set(assignment.slices.map((range) => range.sliceIndex));
+    if (indices.size < assignment.slices.length) {
+      throw new DownpourError("invalidArgument", "a slice occurs twice in one assignment");
+    }
     for (const range of assignment.slices) {
+      if (range.length > sliceLengthMax) {
+        throw new DownpourError(
+          "invalidArgument",
+          `slice ${range.sliceIndex} has ${range.length} elements; at most ${sliceLengthMax} are allowed`,
+        );
+      }
       if (range.length < 1 || range.offset + range.length > assignment.manifest.length) {
         throw new DownpourError(
           "invalidArgument",
@@ -103,8 +114,9 @@ export class ParameterStore {
   /** Replaces the list of members, unless a newer one is known. */
   setMembers(coordinatorEpoch: number, revision: number, memberIds: readonly string[]): void {
     this.#admitCommand(coordinatorEpoch);
-    if (revision <= this.#membersRevision) return;
-    this.#membersRevision = revision;
+    const { epoch: knownEpoch, revision: knownRevision } = this.#membersVersion;
+    if (coordinatorEpoch === knownEpoch && revision <= knownRevision) return;
+    this.#membersVersion = { epoch: coordinatorEpoch, revision };
     this.#members = new Set(memberIds);
   }
 

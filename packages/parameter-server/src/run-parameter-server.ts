@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
-import { connectCoordinator, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
+import { connectCoordinator, isTransient, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
 import { ParameterStore } from "./parameter-store.ts";
 import { parameterServerHandlers } from "./service.ts";
 
@@ -67,6 +67,9 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
         },
       });
     }
+  } catch (error) {
+    // Told to stop while it could not reach the coordinator: nothing was lost.
+    if (!signal.aborted || !isTransient(error)) throw error;
   } finally {
     coordinator.close();
   }

@@ -48,9 +48,8 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
     return new Promise((resolve, reject) => {
       const sequence = ++this.#sequence;
       const timer = setTimeout(() => {
-        this.#waiting.delete(sequence);
         const message = `${this.#what} did not answer within ${this.#timeoutMs} ms; is the process stopped or the network cut?`;
-        reject(new DownpourError("deadlineExceeded", message));
+        this.#abandon(new DownpourError("deadlineExceeded", message));
       }, this.#timeoutMs);
       const waiting = { onResponse, resolve, reject, timer };
       this.#waiting.set(sequence, waiting);
@@ -66,8 +65,16 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
   }
 
   close(): void {
+    this.#abandon(new DownpourError("unavailable", `${this.#what} was closed by this side`));
+  }
+
+  /**
+   * Gives up the stream and all that waits on it: answers come in order, so none can overtake a late one; and
+   * a request that still queues must not be sent once its buffers are the caller's again.
+   */
+  #abandon(error: DownpourError): void {
     const stream = this.#stream;
-    this.#fail(new DownpourError("unavailable", `${this.#what} was closed by this side`));
+    this.#fail(error);
     stream?.cancel();
   }
 
@@ -84,7 +91,7 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
 
   #receive(response: Response): void {
     const waiting = this.#waiting.get(response.sequence);
-    if (waiting === undefined) return; // timed out before
+    if (waiting === undefined) return; // its handler threw at an earlier answer
     try {
       if (!waiting.onResponse(response)) return;
       this.#settle(response.sequence, waiting);

@@ -2,14 +2,19 @@ import { DownpourError, messageOf } from "@downpour/errors";
 import {
   type handleBidiStreamingCall,
   type handleUnaryCall,
+  logVerbosity,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
   type ServiceDefinition,
+  setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { serverOptions } from "./limits.ts";
 import { toCallStatus } from "./status.ts";
+
+// Errors reach the caller as errors; the library's own lines on standard error would say them a second time.
+setLogVerbosity(logVerbosity.NONE);
 
 /** What a running service offers to the process that started it. */
 export interface Serving {

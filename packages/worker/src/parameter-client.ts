@@ -107,20 +107,19 @@ export class ParameterClient {
   /** Brings the parameter vector to the servers' latest versions. */
   async pull(): Promise<void> {
     const { memberId, manifestFingerprint } = this.#options;
-    await Promise.all(
-      this.#servers.map(({ caller, pulls, messages }) => {
-        const slices = messages.flat().map(({ sliceIndex }) => ({
-          sliceIndex,
-          have: this.#versions.get(sliceIndex) ?? null,
-        }));
-        if (slices.length === 0) return undefined;
-        return pulls.request({ memberId, manifestFingerprint, slices }, (response) => {
-          throwUnlessOk(response.status, `Pull from server ${caller.address}`);
-          this.#receive(response);
-          return response.last;
-        });
-      }),
-    );
+    const requests = this.#servers.map(({ caller, pulls, messages }) => {
+      const slices = messages.flat().map(({ sliceIndex }) => ({
+        sliceIndex,
+        have: this.#versions.get(sliceIndex) ?? null,
+      }));
+      if (slices.length === 0) return undefined;
+      return pulls.request({ memberId, manifestFingerprint, slices }, (response) => {
+        throwUnlessOk(response.status, `Pull from server ${caller.address}`);
+        this.#receive(response);
+        return response.last;
+      });
+    });
+    throwFirst(await Promise.allSettled(requests));
   }
 
   /**
@@ -151,7 +150,8 @@ export class ParameterClient {
         });
       }),
     );
-    await Promise.all(requests);
+    // All have settled before the gradient is the caller's again.
+    throwFirst(await Promise.allSettled(requests));
     const sum = staleness.reduce((total, value) => total + value, 0);
     return { stalenessMean: sum / Math.max(1, staleness.length), stalenessMax: Math.max(0, ...staleness) };
   }
@@ -203,6 +203,10 @@ export class ParameterClient {
       this.#versions.set(sliceIndex, version);
     }
   }
+}
+
+function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
 /** A view of a slice of a parameter vector; no copy. */

@@ -7,6 +7,7 @@ import {
   type Command,
   type CoordinatorCaller,
   connectCoordinator,
+  isTransient,
   type MemberRole,
   retry,
   type ScheduleRevision,
@@ -84,6 +85,9 @@ export async function runSessions(
         logger.warn({ sessions }, `${error.message}; joining again`);
       }
     }
+  } catch (error) {
+    // Told to stop while it could not reach the others: nothing was lost.
+    if (!signal.aborted || !isTransient(error)) throw error;
   } finally {
     coordinator.close();
   }
