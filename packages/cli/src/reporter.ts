@@ -45,9 +45,17 @@ function textReporter(): Reporter {
   const { stderr, stdout } = process;
   const live = stderr.isTTY === true ? createLogUpdate(stderr) : undefined;
   let plainPrintedMs = 0;
+  let progressLine: string | undefined;
+  // The progress line stays below what is said.
   const line = (text: string) => {
     live?.clear();
     stderr.write(`${text}\n`);
+    if (progressLine !== undefined) live?.(progressLine);
+  };
+  const endProgress = () => {
+    progressLine = undefined;
+    live?.clear();
+    live?.done();
   };
   return {
     note: line,
@@ -55,21 +63,25 @@ function textReporter(): Reporter {
     event: ({ event, timeMs }) => {
       if (event.type === "progress") {
         if (live !== undefined) {
-          live(progressText(event, stderr.columns));
+          // A terminal that does not know its width says 0.
+          progressLine = progressText(event, stderr.columns || 80);
+          live(progressLine);
         } else if (timeMs - plainPrintedMs >= plainProgressIntervalMs) {
           plainPrintedMs = timeMs;
           line(progressText(event, Number.POSITIVE_INFINITY));
         }
         return;
       }
+      if (event.type === "ended") endProgress();
       const text = eventText(event);
       if (text !== undefined) line(text);
     },
     result: (_summary, lines) => {
-      live?.clear();
+      endProgress();
       for (const text of lines) stdout.write(`${text}\n`);
     },
     failure: (error, verbose) => {
+      endProgress();
       line(pc.red(`error: ${messageOf(error)}`));
       if (verbose && error instanceof Error && error.stack !== undefined) line(error.stack);
     },
