@@ -20,6 +20,7 @@ interface GlobalOptions {
  * @returns the exit status: 0 done, 1 failed, 2 wrong usage or job file, 130 interrupted
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  endWithReader();
   let status = 0;
   const program = makeProgram((outcome) => {
     status = outcome;
@@ -34,6 +35,19 @@ export async function main(argv: readonly string[]): Promise<number> {
     tellParent({ type: "failed", code, message: messageOf(error) });
     makeReporter(json).failure(error, verbose);
     return exitCodeOf(error);
+  }
+}
+
+/** Status of a process whose reader went away, as shells have it: 128 + SIGPIPE. */
+const closedPipeStatus = 141;
+
+/** `downpour train JOB | head` ends with head, without a complaint; role processes follow their launcher. */
+function endWithReader(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(closedPipeStatus);
+      throw error;
+    });
   }
 }
 

@@ -4,7 +4,9 @@ import { overridesOf } from "./train-options.ts";
 
 describe("overridesOf", () => {
   it("puts each option at its place in the job file, read as YAML", () => {
-    expect(overridesOf({ workers: "4", epochs: "2", learningRate: "1e-2", targetAccuracy: "0.9" }, undefined)).toEqual([
+    expect(
+      overridesOf({ workers: "4", epochs: "2", learningRate: "1e-2", targetAccuracy: "0.9" }, undefined),
+    ).toEqual([
       { path: ["cluster", "workers"], value: 4 },
       { path: ["training", "epochs"], value: 2 },
       { path: ["training", "targetAccuracy"], value: 0.9 },
@@ -13,11 +15,15 @@ describe("overridesOf", () => {
   });
 
   it("leaves a value that is no number for the schema to refuse", () => {
-    expect(overridesOf({ workers: "many" }, undefined)).toEqual([{ path: ["cluster", "workers"], value: "many" }]);
+    expect(overridesOf({ workers: "many" }, undefined)).toEqual([
+      { path: ["cluster", "workers"], value: "many" },
+    ]);
   });
 
   it("sets any key by its path, after the options", () => {
-    expect(overridesOf({ set: ["model={name: mlp}", "optimizer.momentum=0.5"], seed: "3" }, undefined)).toEqual([
+    expect(
+      overridesOf({ set: ["model={name: mlp}", "optimizer.momentum=0.5"], seed: "3" }, undefined),
+    ).toEqual([
       { path: ["seed"], value: 3 },
       { path: ["model"], value: { name: "mlp" } },
       { path: ["optimizer", "momentum"], value: 0.5 },
