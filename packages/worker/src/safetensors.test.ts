@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { encodeSafetensors } from "./safetensors.ts";
+
+/** Splits a file into its header and its data. */
+function parse(file: Uint8Array): {
+  header: Record<string, unknown>;
+  data: Uint8Array;
+  headerLength: number;
+} {
+  const headerLength = Number(new DataView(file.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + headerLength))) as Record<
+    string,
+    unknown
+  >;
+  return { header, data: file.subarray(8 + headerLength), headerLength };
+}
+
+describe("encodeSafetensors", () => {
+  const tensors = [
+    { name: "a/kernel", shape: [2, 1], data: Float32Array.of(1, -2) },
+    { name: "scalar", shape: [], data: Float32Array.of(0.5) },
+    { name: "empty", shape: [0, 3], data: new Float32Array() },
+  ];
+
+  it("has a header with type, shape and place of every tensor, and the metadata", () => {
+    const { header } = parse(encodeSafetensors(tensors, { format: "downpour" }));
+    expect(header).toEqual({
+      __metadata__: { format: "downpour" },
+      "a/kernel": { dtype: "F32", shape: [2, 1], data_offsets: [0, 8] },
+      scalar: { dtype: "F32", shape: [], data_offsets: [8, 12] },
+      empty: { dtype: "F32", shape: [0, 3], data_offsets: [12, 12] },
+    });
+  });
+
+  it("begins the data at a multiple of 8 bytes, as little-endian float32", () => {
+    const { data, headerLength } = parse(encodeSafetensors(tensors, {}));
+    expect(headerLength % 8).toBe(0);
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    expect([0, 4, 8].map((at) => view.getFloat32(at, true))).toEqual([1, -2, 0.5]);
+    expect(data.byteLength).toBe(12);
+  });
+});
