@@ -8,6 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          sequence: { groupOrder: 0 },
           include: ["packages/*/src/**/*.test.ts", "packages/*/setup/**/*.test.mjs"],
           pool: "forks",
           testTimeout: 30_000,
@@ -16,6 +17,8 @@ export default defineConfig({
       {
         test: {
           name: "cluster",
+          // After the unit tests: a cluster wants the cores for itself.
+          sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
           pool: "forks",
           fileParallelism: false,

@@ -10,6 +10,7 @@ import {
   downpour,
   isAlive,
   makeFolder,
+  processesWith,
   smallJob,
   trainToEnd,
 } from "./harness.ts";
@@ -142,8 +143,79 @@ describe("a cluster on this machine", () => {
     });
   });
 
-  it("stops within 5 s on Ctrl-C, with status 130, and leaves no process", async () => {
+  it("says so in words when training diverges, also when a validation came before", async () => {
     const { file, run } = jobFile();
+    const { status, stderr } = await downpour([
+      ...["train", file, "--run-dir", run, "--epochs", "50"],
+      ...["--learning-rate", "1000", "--set", "training.refusedBatchesMax=120"],
+    ]).finished;
+    expect(stderr).toMatch(/epoch 1\.\d\d {2}validation loss – {2}accuracy/);
+    expect(stderr).toMatch(
+      /error: 121 batches were refused .* training has diverged; lower learningRate\.initial/,
+    );
+    expect(status).toBe(1);
+  });
+
+  it("lets a worker that is told to stop hand back its lease, and goes on with the other", async () => {
+    const { file, run } = jobFile(smallJob.replace("epochs: 3", "epochs: 12"));
+    const training = downpour(["--json", "train", file, "--run-dir", run]);
+    await training.event((event) => event.type === "epochCompleted" && event.epoch === 0);
+    const worker = descendantsOf(training.pid).find((child) => child.role === "worker");
+    process.kill(worker?.pid ?? -1, "SIGTERM");
+    const left = await training.event((event) => event.type === "memberLeft" && event.role === "worker");
+    expect(left).toMatchObject({ how: "left", batchesReturned: 0 });
+    const { status, stderr } = await training.finished;
+    expect(status, stderr).toBe(0);
+    expect(training.events.at(-1)).toMatchObject({
+      examplesCounted: 12_000,
+      updateCountMin: 600,
+      workersSeen: 2,
+    });
+  });
+
+  it("replaces an evaluator that dies, and the model is still made of the best weights", async () => {
+    // The first validation stays the best: afterwards the rate is so small that nothing changes for the better.
+    const text = smallJob
+      .replace("epochs: 3", "epochs: 8")
+      .replace(
+        "{ initial: 0.05 }",
+        "{ initial: 0.2, schedule: { kind: step, factor: 1.0e-9, atEpochs: [1] } }",
+      );
+    const { file, run } = jobFile(text);
+    const training = downpour(["--json", "train", file, "--run-dir", run]);
+    await training.event((event) => event.type === "evaluated");
+    await expect.poll(() => existsSync(join(run, "best.safetensors"))).toBe(true);
+    const evaluator = descendantsOf(training.pid).find((child) => child.role === "evaluator");
+    process.kill(evaluator?.pid ?? -1, "SIGKILL");
+    const { status, stderr } = await training.finished;
+    expect(status, stderr).toBe(0);
+    const joined = training.events.filter(
+      (event) => event.type === "memberJoined" && event.role === "evaluator",
+    );
+    expect(joined).toHaveLength(2);
+    const best = readFileSync(join(run, "best.safetensors"));
+    expect(readFileSync(join(run, "model", "model.safetensors")).equals(best)).toBe(true);
+  });
+
+  it("fails with one clear message when the coordinator dies, and leaves no process", async () => {
+    const { file, run } = jobFile();
+    const training = downpour(["train", file, "--run-dir", run, "--epochs", "1000"]);
+    await expect.poll(() => existsSync(join(run, "best.safetensors")), { timeout: 60_000 }).toBe(true);
+    const children = descendantsOf(training.pid);
+    const coordinator = children.find((child) => child.role === "coordinator");
+    process.kill(coordinator?.pid ?? -1, "SIGKILL");
+    const { status, stderr } = await training.finished;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/error: coordinator was ended by SIGKILL \(log: .*coordinator\.jsonl\)/);
+    await expectGone(
+      children.map((child) => child.pid),
+      0,
+    );
+  });
+
+  it("stops within 5 s on Ctrl-C, with status 130 and a summary, and leaves no process", async () => {
+    // With the time-outs that people have.
+    const { file, run } = jobFile(smallJob.replace(", memberTimeoutMs: 3000, leaseMs: 4000", ""));
     const training = downpour(["--json", "train", file, "--run-dir", run, "--epochs", "1000"]);
     await training.event((event) => event.type === "epochCompleted");
     const children = descendantsOf(training.pid).map((child) => child.pid);
@@ -153,7 +225,21 @@ describe("a cluster on this machine", () => {
     const { status, stderr } = await training.finished;
     expect(status, stderr).toBe(130);
     expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(training.events.at(-1)).toEqual({ type: "summary", outcome: "interrupted", runDirectory: run });
     await expectGone(children, 0);
+  });
+
+  it.each([0, 400, 1200])("stops on Ctrl-C %i ms after its start, and leaves no process", async (delayMs) => {
+    const { file, run } = jobFile();
+    const training = downpour(["--json", "train", file, "--run-dir", run, "--epochs", "1000"]);
+    await training.event((event) => event.type === "note");
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const startMs = performance.now();
+    training.child.kill("SIGINT");
+    const { status, stderr } = await training.finished;
+    expect(status, stderr).toBe(130);
+    expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(processesWith(run)).toEqual([]);
   });
 
   it("leaves no process when the launcher itself is killed", async () => {
@@ -161,6 +247,7 @@ describe("a cluster on this machine", () => {
     const training = downpour(["--json", "train", file, "--run-dir", run, "--epochs", "1000"]);
     await training.event((event) => event.type === "epochCompleted");
     const children = descendantsOf(training.pid).map((child) => child.pid);
+    expect(children).toHaveLength(6);
     training.child.kill("SIGKILL");
     await expectGone(children, 10_000);
   });

@@ -124,6 +124,20 @@ export function descendantsOf(pid: number): { pid: number; role: string }[] {
   return [...parents.keys()].filter(descends).map((child) => ({ pid: child, role: roles.get(child) ?? "" }));
 }
 
+/** Processes whose command line names `text`. */
+export function processesWith(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((entry) => {
+      try {
+        return readFileSync(`/proc/${entry}/cmdline`, "utf8").includes(text);
+      } catch {
+        return false; // it ended while we looked
+      }
+    })
+    .map(Number);
+}
+
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

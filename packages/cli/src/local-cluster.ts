@@ -61,6 +61,7 @@ export class LocalCluster {
       coordinator.listening.catch(() => this.failed),
       this.failed,
     ]);
+    if (this.#stopping) return this.#coordinatorAddress;
     for (let i = 0; i < servers; i++) this.#startMember("server", listen);
     this.#startMember("evaluator", []);
     for (let i = 0; i < workers; i++) this.#startMember("worker", []);
@@ -86,7 +87,7 @@ export class LocalCluster {
     const timer = setTimeout(() => {
       for (const role of this.#running) role.kill("SIGKILL");
     }, stopGraceMs);
-    await Promise.all(this.running.map((role) => role.exit));
+    while (this.#running.size > 0) await Promise.all(this.running.map((role) => role.exit));
     clearTimeout(timer);
   }
 

@@ -22,14 +22,19 @@ interface GlobalOptions {
 export async function main(argv: readonly string[]): Promise<number> {
   endWithReader();
   let status = 0;
-  const program = makeProgram((outcome) => {
+  const program = makeProgram(argv.includes("--json"), (outcome) => {
     status = outcome;
   });
   try {
     await program.parseAsync([...argv], { from: "user" });
     return status;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      const usage = new DownpourError("usage", error.message.replace(/^error: /, ""));
+      if (argv.includes("--json")) makeReporter(true).failure(usage, false);
+      return 2;
+    }
     const { json = false, verbose = false } = program.opts<GlobalOptions>();
     const code = error instanceof DownpourError ? error.code : "internal";
     tellParent({ type: "failed", code, message: messageOf(error) });
@@ -51,7 +56,7 @@ function endWithReader(): void {
   }
 }
 
-function makeProgram(done: (status: number) => void): Command {
+function makeProgram(json: boolean, done: (status: number) => void): Command {
   const config = readConfig();
   const program = new Command("downpour")
     .description("Asynchronous SGD on a cluster of parameter servers and workers.")
@@ -59,7 +64,11 @@ function makeProgram(done: (status: number) => void): Command {
     .option("--json", "print one JSON object per line; the last is a summary")
     .option("--verbose", "show the stack trace of an error")
     .exitOverride();
+  if (json) program.configureOutput({ writeErr: () => undefined });
   const reporter = () => makeReporter(program.opts<GlobalOptions>().json ?? false);
+
+  /** A role has nothing to tell people when all is well. */
+  const ended = () => reporter().result({ outcome: "finished" }, []);
 
   program
     .command("train")
@@ -94,7 +103,8 @@ function makeProgram(done: (status: number) => void): Command {
     .command("job-file")
     .description("print the reference of the job file, as Markdown")
     .action(() => {
-      process.stdout.write(jobFileReference());
+      const markdown = jobFileReference();
+      reporter().result({ markdown }, [markdown.trimEnd()]);
     });
 
   program
@@ -106,18 +116,25 @@ function makeProgram(done: (status: number) => void): Command {
     .option("--port <port>", "port; 0 for any free one", "0")
     .option("--log-file <file>", "structured log; standard error without it")
     .action(async (job: string, options: Parameters<typeof coordinatorRole>[1]) => {
-      done(await coordinatorRole(job, options));
+      await coordinatorRole(job, options);
+      ended();
     });
 
   joining(program.command("server").description("run a parameter server that joins a coordinator"))
     .option("--host <address>", "address to listen on, reachable by workers", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
-    .action(async (options: RoleOptions) => done(await serverRole(options)));
+    .action(async (options: RoleOptions) => {
+      await serverRole(options);
+      ended();
+    });
   for (const role of ["worker", "evaluator"] as const) {
     const article = role === "worker" ? "a" : "an";
     joining(program.command(role).description(`run ${article} ${role} that joins a coordinator`))
       .option("--data-dir <folder>", "folder of the data files on this machine (DOWNPOUR_DATA_DIR)")
-      .action(async (options: RoleOptions) => done(await memberRole(role, options, config)));
+      .action(async (options: RoleOptions) => {
+        await memberRole(role, options, config);
+        ended();
+      });
   }
   return program;
 }

@@ -36,6 +36,6 @@ export function rateText(rate: number): string {
   return rate === 0 ? "0" : String(Number(rate.toPrecision(3)));
 }
 
-function numberText(value: number | null, decimals: number): string {
+export function numberText(value: number | null, decimals: number): string {
   return value === null ? "–" : value.toFixed(decimals);
 }

@@ -2,7 +2,7 @@ import { DownpourError, messageOf } from "@downpour/errors";
 import type { JobEvent, TimedJobEvent } from "@downpour/protocol";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
-import { durationText, percentText, progressText, rateText } from "./progress-text.ts";
+import { durationText, numberText, percentText, progressText, rateText } from "./progress-text.ts";
 
 /** Where a command says what happens. Results go to standard output, everything else to standard error. */
 export interface Reporter {
@@ -98,7 +98,7 @@ function eventText(event: JobEvent): string | undefined {
       return pc.yellow(`${event.memberId} died; ${event.batchesReturned} batches go to others`);
     case "evaluated": {
       const best = event.best ? "  best so far" : "";
-      return `epoch ${event.epoch.toFixed(2)}  validation loss ${event.loss.toFixed(4)}  accuracy ${percentText(event.accuracy)}${best}`;
+      return `epoch ${event.epoch.toFixed(2)}  validation loss ${numberText(event.loss, 4)}  accuracy ${percentText(event.accuracy)}${best}`;
     }
     case "learningRateDropped":
       return pc.cyan(

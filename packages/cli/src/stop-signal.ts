@@ -10,5 +10,7 @@ export function stopSignal(): AbortSignal {
   process.on("disconnect", stop);
   // Listening to the launcher must not keep a process alive whose work is done.
   process.channel?.unref();
+  // Started by a launcher that is gone already.
+  if (process.send !== undefined && !process.connected) controller.abort();
   return controller.signal;
 }

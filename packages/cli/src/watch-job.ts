@@ -1,6 +1,7 @@
 import { DownpourError, messageOf } from "@downpour/errors";
 import {
   connectCoordinator,
+  type Event,
   type JobEvent,
   type JobSummary,
   type services,
@@ -20,14 +21,19 @@ export async function watchJob(
   const client = caller.client as InstanceType<typeof services.Coordinator>;
   const stream = client.watch({ afterSequence: 0 });
   signal.addEventListener("abort", () => stream.cancel(), { once: true });
+  if (signal.aborted) stream.cancel();
+  const events = stream[Symbol.asyncIterator]() as AsyncIterator<Event>;
   try {
-    for await (const { sequence, timeMs, json } of stream) {
+    for (;;) {
+      const next = await events.next().catch((error: unknown) => {
+        throw new DownpourError("unavailable", `lost the coordinator: ${messageOf(error)}`, { cause: error });
+      });
+      if (next.done === true) break;
+      const { sequence, timeMs, json } = next.value;
       const event = JSON.parse(json) as JobEvent;
       onEvent({ sequence, timeMs, event });
       if (event.type === "ended") return event.summary;
     }
-  } catch (error) {
-    throw new DownpourError("unavailable", `lost the coordinator: ${messageOf(error)}`, { cause: error });
   } finally {
     stream.on("error", () => undefined); // cancelling a stream makes it fail
     stream.cancel();

@@ -65,6 +65,14 @@ function trainAll(core: CoordinatorCore, memberId: string, nowMs: number): numbe
   }
 }
 
+/** Lets time pass to `endMs` in ticks of a second, in which only some members are heard of. */
+function tickTo(core: CoordinatorCore, endMs: number, alive: readonly string[]): void {
+  for (let nowMs = 1000; nowMs <= endMs; nowMs += 1000) {
+    for (const memberId of alive) core.membership.heard(memberId, nowMs);
+    core.tick(nowMs);
+  }
+}
+
 describe("CoordinatorCore", () => {
   it("lets nobody join before all servers have registered", () => {
     const { core } = start();
@@ -166,8 +174,7 @@ describe("CoordinatorCore", () => {
     const answer = core.acquireLease(a, 0);
     if (answer.kind !== "lease") throw new Error("expected a lease");
     core.reportBatches(a, answer.lease.leaseId, 0, [applied(answer.lease.batches[0] ?? -1)], 0);
-    for (const alive of ["server-1", "server-2", "evaluator-1", b]) core.membership.heard(alive, 3000);
-    core.tick(3000);
+    tickTo(core, 3000, ["server-1", "server-2", "evaluator-1", b]);
     expect(of("memberLeft")).toMatchObject([{ memberId: a, how: "dead", batchesReturned: 3 }]);
     expect(() => core.acquireLease(a, 3001)).toThrow(/dead.*join again/);
     expect(trainAll(core, b, 3002)).toBe(19);
@@ -175,10 +182,21 @@ describe("CoordinatorCore", () => {
     core.ledger?.prove();
   });
 
+  it("takes nobody for dead, and no lease away, when it was stopped itself for a while", () => {
+    const { core, of, ids } = startTraining(["a"], { cluster: { servers: 2, memberTimeoutMs: 3000 } });
+    const [worker = ""] = ids;
+    const answer = core.acquireLease(worker, 0);
+    if (answer.kind !== "lease") throw new Error("expected a lease");
+    core.tick(1000);
+    core.tick(600_000);
+    expect([of("memberLeft"), of("leaseExpired")]).toEqual([[], []]);
+    expect(core.reportBatches(worker, answer.lease.leaseId, 0, [applied(0)], 600_001)).toBe(true);
+    expect(core.lifecycle.kind).toBe("training");
+  });
+
   it("fails when a server is not heard of any more", () => {
     const { core, ids } = startTraining(["a"], { cluster: { servers: 2, memberTimeoutMs: 3000 } });
-    for (const alive of ["server-1", "evaluator-1", ...ids]) core.membership.heard(alive, 3000);
-    core.tick(3000);
+    tickTo(core, 3000, ["server-1", "evaluator-1", ...ids]);
     expect(core.lifecycle).toMatchObject({
       kind: "failed",
       message: expect.stringMatching(/server-2 at h:2 was not heard of/),

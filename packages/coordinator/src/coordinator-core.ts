@@ -56,6 +56,7 @@ export class CoordinatorCore implements CoordinatorView {
   #evaluationsPassed = 0;
   #evaluatorSeenMs: number;
   #workerSeenMs: number;
+  #tickedMs: number;
 
   constructor(job: Job, nowMs: number, emit: (event: JobEvent) => void) {
     this.job = job;
@@ -64,6 +65,7 @@ export class CoordinatorCore implements CoordinatorView {
     this.#waitingSinceMs = nowMs;
     this.#evaluatorSeenMs = nowMs;
     this.#workerSeenMs = nowMs;
+    this.#tickedMs = nowMs;
   }
 
   /** Learning rate in force now: schedule, warm-up and drops. */
@@ -204,7 +206,8 @@ export class CoordinatorCore implements CoordinatorView {
     const verdict = this.evaluations.judge(report, this.schedule, this.learningRate());
     if (verdict.repeated) return verdict.best;
     const { best, countsForPlateau, evaluation, drop, stop } = verdict;
-    const { loss, accuracy } = report;
+    const { accuracy } = report;
+    const loss = Number.isFinite(report.loss) ? report.loss : null;
     this.#emit({ type: "evaluated", epoch: evaluation.epoch, loss, accuracy, best, countsForPlateau });
     if (drop !== undefined) {
       const atEpoch = evaluation.epoch;
@@ -243,6 +246,12 @@ export class CoordinatorCore implements CoordinatorView {
   /** What time brings: dead members, expired leases, waits that took too long, and a progress event. */
   tick(nowMs: number): void {
     if (isFinal(this.lifecycle)) return;
+    // This process itself was stopped for a while: nobody could be heard meanwhile.
+    if (nowMs - this.#tickedMs > this.job.cluster.memberTimeoutMs / 2) {
+      for (const { memberId } of this.membership.present()) this.membership.heard(memberId, nowMs);
+      this.ledger?.renewLeases(nowMs);
+    }
+    this.#tickedMs = nowMs;
     for (const member of this.membership.sweep(nowMs, this.job.cluster.memberTimeoutMs)) {
       this.#lose(member, "dead", nowMs);
     }

@@ -68,6 +68,11 @@ export class Evaluations {
     return this.#open.get(Math.max(...this.#open.keys()));
   }
 
+  /** Whether the evaluation waits for its figures. */
+  isOpen(evaluationId: number): boolean {
+    return this.#open.has(evaluationId);
+  }
+
   /** Figures of the latest validation. */
   get latest(): Figures | null {
     return this.#latest;

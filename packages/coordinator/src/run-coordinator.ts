@@ -48,6 +48,7 @@ const closeGraceMs = 500;
 export async function runCoordinator(options: CoordinatorOptions): Promise<void> {
   const { job, runDirectory, logger, signal } = options;
   await mkdir(runDirectory, { recursive: true });
+  if (signal.aborted) return;
   const nowMs = () => performance.now();
   const events = new InProcessEventBus<TimedEvent>();
   const eventFile = join(runDirectory, "events.jsonl");
@@ -69,8 +70,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     try {
       await tickUntilEnd();
       await farewell();
-    } finally {
       await writeResults();
+    } finally {
       await serving.close(closeGraceMs);
     }
   } finally {

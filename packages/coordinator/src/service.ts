@@ -52,7 +52,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     RegisterServer: unary(({ address, incarnation }) => {
       const { memberId, index } = core.registerServer(address, incarnation, address, nowMs());
       servers.connect(index, address);
-      return { memberId, serverIndex: index, coordinatorEpoch, jobJson: JSON.stringify(core.job) };
+      return { memberId, serverIndex: index, coordinatorEpoch };
     }),
     Join: unary((request) => join(request)),
     ReportInitialized: unary(({ memberId }) => {
@@ -100,6 +100,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const { memberId, evaluationId, scheduleRevision, validation, test, failure } = request;
       core.membership.heard(memberId, nowMs());
       if (failure !== "") {
+        if (!core.evaluations.isOpen(evaluationId)) return { isBest: false };
         core.fail(`evaluation ${evaluationId} failed: ${failure}`, nowMs());
         return { isBest: false };
       }
@@ -118,7 +119,11 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const unsubscribe = options.events.subscribe(
         ({ sequence, event: { timeMs, event } }) => {
           const flowing = stream.write({ sequence, timeMs, json: JSON.stringify(event) });
-          if (event.type === "ended") stream.end();
+          if (event.type === "ended") {
+            unsubscribe();
+            stream.end();
+            return undefined;
+          }
           // A watcher that reads slowly gets the next event when it has read this one.
           return flowing ? undefined : new Promise<void>((resolve) => stream.once("drain", resolve));
         },

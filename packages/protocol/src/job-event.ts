@@ -98,7 +98,8 @@ export type JobEvent =
   | {
       readonly type: "evaluated";
       readonly epoch: number;
-      readonly loss: number;
+      /** null when it is not a finite number: training has diverged. */
+      readonly loss: number | null;
       readonly accuracy: number;
       readonly best: boolean;
       readonly countsForPlateau: boolean;

@@ -1,26 +1,22 @@
-import { messageOf } from "@downpour/errors";
-import { retry } from "@downpour/protocol";
-import type { Session } from "./session.ts";
+import { DownpourError, messageOf } from "@downpour/errors";
+import { isTransient } from "@downpour/protocol";
+import { patiently, type Session } from "./session.ts";
 
 /** How long one call waits for an evaluation. */
 const waitMs = 2000;
 
 /** The life of an evaluator: wait for an evaluation, pull, measure, report. */
 export async function evaluate(session: Session): Promise<void> {
-  const { coordinator, memberId, job, logger } = session;
+  const { coordinator, memberId } = session;
   while (!session.stopping.aborted) {
-    const answer = await retry(() => coordinator.call("NextEvaluation", { memberId, waitMs }), {
-      giveUpAfterMs: job.cluster.memberTimeoutMs,
-    });
+    const answer = await patiently(session, () => coordinator.call("NextEvaluation", { memberId, waitMs }));
     session.observe(answer);
-    if (answer.evaluation === null) continue;
+    if (session.stopping.aborted || answer.evaluation === null) continue;
     const { evaluationId, kind } = answer.evaluation;
     try {
       await measure(session, evaluationId, kind === "EVALUATION_KIND_FINAL");
     } catch (error) {
-      logger.error({ evaluationId }, messageOf(error));
-      await coordinator.call("ReportEvaluation", { memberId, evaluationId, failure: messageOf(error) });
-      throw error;
+      await handleFailure(session, evaluationId, error);
     }
   }
 }
@@ -28,15 +24,32 @@ export async function evaluate(session: Session): Promise<void> {
 async function measure(session: Session, evaluationId: number, final: boolean): Promise<void> {
   const { coordinator, memberId, parameters, compute, job, logger, runDirectory } = session;
   const scheduleRevision = session.schedule().revision;
-  await parameters.pull();
+  await patiently(session, () => parameters.pull());
   const { min: updateCountMin, max: updateCountMax } = parameters.updateCounts();
   const validation = await compute.validate();
   const report = { memberId, evaluationId, scheduleRevision, updateCountMin, updateCountMax, validation };
-  const { isBest } = await coordinator.call("ReportEvaluation", report);
+  const { isBest } = await patiently(session, () => coordinator.call("ReportEvaluation", report));
   logger.info({ evaluationId, updateCountMin, updateCountMax, ...validation, isBest }, "validated");
   if (isBest) await compute.keepBest(runDirectory);
   if (!final) return;
   const { test, directory } = await compute.finish({ keep: job.evaluation.keep, runDirectory });
   logger.info({ ...test, directory }, "model written");
-  await coordinator.call("ReportEvaluation", { ...report, test, modelDirectory: directory });
+  const result = { ...report, test, modelDirectory: directory };
+  await patiently(session, () => coordinator.call("ReportEvaluation", result));
+}
+
+/**
+ * What this evaluator can't do another one may: only an error that would come again fails the job. An evaluation
+ * that is not open any more was done by another evaluator.
+ */
+async function handleFailure(session: Session, evaluationId: number, error: unknown): Promise<void> {
+  const { coordinator, memberId, logger } = session;
+  logger.warn({ evaluationId, err: error }, `evaluation not done: ${messageOf(error)}`);
+  const code = error instanceof DownpourError ? error.code : "internal";
+  if (code === "notFound") return;
+  if (!isTransient(error) && code !== "unknownMember") {
+    const failure = messageOf(error);
+    await patiently(session, () => coordinator.call("ReportEvaluation", { memberId, evaluationId, failure }));
+  }
+  throw error;
 }

@@ -1,9 +1,10 @@
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dataset } from "@downpour/datasets";
+import { DownpourError } from "@downpour/errors";
 import { elementCount, type Manifest } from "@downpour/parameter-vector";
 import type * as tf from "@tensorflow/tfjs";
-import { encodeSafetensors } from "./safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 import type { Tensorflow } from "./tensorflow.ts";
 
 /** Writes a file so that a reader never sees half of it. */
@@ -21,6 +22,33 @@ export async function writeWeights(file: string, manifest: Manifest, vector: Flo
     data: vector.slice(offset, offset + elementCount(shape)),
   }));
   await writeWhole(file, encodeSafetensors(tensors, { format: "downpour" }));
+}
+
+/**
+ * Reads weights that {@link writeWeights} wrote into a parameter vector; undefined when there is no file.
+ * @throws corruptData: a tensor of the manifest is missing, or of another length
+ */
+export async function readWeights(file: string, manifest: Manifest): Promise<Float32Array | undefined> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+  const tensors = decodeSafetensors(bytes, file);
+  const vector = new Float32Array(manifest.length);
+  for (const { name, shape, offset } of manifest.tensors) {
+    const found = tensors.get(name)?.length ?? 0;
+    if (found !== elementCount(shape)) {
+      throw new DownpourError(
+        "corruptData",
+        `${file} has ${found} elements of ${name}, expected ${elementCount(shape)}; it is of another model`,
+      );
+    }
+    vector.set(tensors.get(name) as Float32Array, offset);
+  }
+  return vector;
 }
 
 /** What a model directory is made from. */

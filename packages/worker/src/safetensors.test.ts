@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { encodeSafetensors } from "./safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 
 /** Splits a file into its header and its data. */
 function parse(file: Uint8Array): {
@@ -38,5 +38,33 @@ describe("encodeSafetensors", () => {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     expect([0, 4, 8].map((at) => view.getFloat32(at, true))).toEqual([1, -2, 0.5]);
     expect(data.byteLength).toBe(12);
+  });
+});
+
+describe("decodeSafetensors", () => {
+  const tensors = [
+    { name: "a", shape: [3], data: Float32Array.of(1, -2, 3.5) },
+    { name: "b", shape: [1], data: Float32Array.of(Number.MIN_VALUE) },
+  ];
+  const file = encodeSafetensors(tensors, { format: "downpour" });
+
+  it.each<[string, Uint8Array]>([
+    ["a file of its own", file],
+    [
+      "a Buffer within a larger one, at an odd place",
+      Buffer.concat([Buffer.of(9), file, Buffer.of(9)]).subarray(1, -1),
+    ],
+  ])("gives back what was encoded, from %s", (_, bytes) => {
+    const decoded = decodeSafetensors(bytes, "x");
+    expect([...decoded]).toEqual(tensors.map(({ name, data }) => [name, data]));
+  });
+
+  it.each<[string, Uint8Array, RegExp]>([
+    ["an empty file", new Uint8Array(), /0 bytes, expected at least 8/],
+    ["a header that is cut short", file.subarray(0, 20), /the header ends at \d+, the file at 20/],
+    ["data that are cut short", file.subarray(0, -1), /x is no safetensors file: b is F32 up to byte/],
+    ["another kind of file", new TextEncoder().encode("\u0008\0\0\0\0\0\0\0not json"), /no safetensors file/],
+  ])("refuses %s, naming it", (_, bytes, expected) => {
+    expect(() => decodeSafetensors(bytes, "x")).toThrow(expected);
   });
 });

@@ -1,3 +1,5 @@
+import { DownpourError, messageOf } from "@downpour/errors";
+
 /** One float32 tensor of a safetensors file. */
 export interface NamedTensor {
   readonly name: string;
@@ -33,4 +35,42 @@ export function encodeSafetensors(
     at += data.byteLength;
   }
   return file;
+}
+
+interface HeaderEntry {
+  readonly dtype: string;
+  readonly data_offsets: readonly [number, number];
+}
+
+/**
+ * Decodes the float32 tensors of a safetensors file, by name.
+ * @param source named in errors
+ * @throws corruptData: the file is cut short, its header is no JSON, or a tensor is not float32
+ */
+export function decodeSafetensors(file: Uint8Array, source: string): Map<string, Float32Array> {
+  const torn = (what: string) =>
+    new DownpourError("corruptData", `${source} is no safetensors file: ${what}`);
+  if (file.byteLength < 8) throw torn(`${file.byteLength} bytes, expected at least 8`);
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const dataStart = 8 + Number(view.getBigUint64(0, true));
+  if (dataStart > file.byteLength)
+    throw torn(`the header ends at ${dataStart}, the file at ${file.byteLength}`);
+  let header: Record<string, HeaderEntry>;
+  try {
+    header = JSON.parse(new TextDecoder().decode(file.subarray(8, dataStart))) as typeof header;
+  } catch (error) {
+    throw torn(messageOf(error));
+  }
+  const tensors = new Map<string, Float32Array>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const [begin, end] = entry.data_offsets;
+    if (entry.dtype !== "F32" || dataStart + end > file.byteLength) {
+      throw torn(`${name} is ${entry.dtype} up to byte ${dataStart + end} of ${file.byteLength}`);
+    }
+    // A copy, since the bytes may lie at any alignment. (A Buffer's own slice would be a view.)
+    const bytes = new Uint8Array(file.subarray(dataStart + begin, dataStart + end));
+    tensors.set(name, new Float32Array(bytes.buffer));
+  }
+  return tensors;
 }

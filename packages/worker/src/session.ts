@@ -40,6 +40,8 @@ export interface Session {
   readonly logger: Logger;
   /** Aborts when the member should finish what it has and leave, or the session broke. */
   readonly stopping: AbortSignal;
+  /** Aborts when this process is told to end: then it waits for nobody. */
+  readonly ending: AbortSignal;
   /** The highest schedule revision heard of. */
   readonly schedule: () => ScheduleRevision;
   /** Takes in what an answer of the coordinator says besides its own matter. */
@@ -86,11 +88,17 @@ export async function runSessions(
       }
     }
   } catch (error) {
-    // Told to stop while it could not reach the others: nothing was lost.
-    if (!signal.aborted || !isTransient(error)) throw error;
+    // Told to end while it could not reach the others, or was not known to them: nothing was lost.
+    const expelled = error instanceof DownpourError && error.code === "unknownMember";
+    if (!signal.aborted || !(expelled || isTransient(error))) throw error;
   } finally {
     coordinator.close();
   }
+}
+
+/** Tries again while the other side is not reached: pushes, pulls and reports are idempotent. */
+export function patiently<T>(session: Session, attempt: () => Promise<T>): Promise<T> {
+  return retry(attempt, { giveUpAfterMs: session.job.cluster.memberTimeoutMs, signal: session.ending });
 }
 
 interface SessionInput extends MemberOptions {
@@ -116,6 +124,7 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
     compute,
     logger: logger.child({ memberId }),
     stopping,
+    ending: signal,
     schedule: () => schedule,
     observe: ({ command, schedule: heard }) => {
       if (heard !== null && heard.revision > schedule.revision) schedule = heard;
@@ -173,8 +182,14 @@ async function join(input: SessionInput): Promise<{
     requestTimeoutMs: job.cluster.requestTimeoutMs,
   });
   if (!answer.initialized && role === "worker") {
-    await parameters.initialize();
-    await coordinator.call("ReportInitialized", { memberId });
+    const initialize = { giveUpAfterMs: job.cluster.memberTimeoutMs, signal };
+    try {
+      await retry(() => parameters.initialize(), initialize);
+      await retry(() => coordinator.call("ReportInitialized", { memberId }), initialize);
+    } catch (error) {
+      parameters.close();
+      throw error;
+    }
   }
   return { memberId, parameters, firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1 } };
 }

@@ -8,9 +8,12 @@ import type { MeasurementInput } from "@downpour/protocol";
 import { isFiniteVector } from "@downpour/tensor-kernels";
 import { BatchReader } from "./batch-reader.ts";
 import type { Compute, Prepared, StepResult, WrittenModel } from "./compute.ts";
-import { writeModel, writeWeights } from "./model-files.ts";
+import { readWeights, writeModel, writeWeights } from "./model-files.ts";
 import { Network } from "./network.ts";
 import type { Tensorflow } from "./tensorflow.ts";
+
+/** Weights of the best validation so far, in the run directory. */
+const bestFile = "best.safetensors";
 
 /** What `prepare` made. */
 interface Ready {
@@ -78,18 +81,25 @@ export class TfjsCompute implements Compute {
     const { network } = this.#prepared();
     if (this.#measured === undefined) throw new DownpourError("internal", "no weights were measured yet");
     this.#best = this.#measured;
-    await writeWeights(join(runDirectory, "best.safetensors"), network.manifest, this.#best);
+    await writeWeights(join(runDirectory, bestFile), network.manifest, this.#best);
   }
 
   async finish(options: { keep: "best" | "last"; runDirectory: string }): Promise<WrittenModel> {
     const { network, reader, weights } = this.#prepared();
-    const kept = options.keep === "best" ? (this.#best ?? weights) : weights;
+    const kept = options.keep === "best" ? await this.#bestOr(weights, options.runDirectory) : weights;
     network.setWeights(kept);
     const test = await this.#measure(reader.dataset.test);
     const directory = join(options.runDirectory, "model");
     const { model, manifest } = network;
     await writeModel(this.#tf, directory, { model, manifest, vector: kept, dataset: reader.dataset });
     return { test, directory };
+  }
+
+  /** The best weights: from memory, from disk when an earlier evaluator kept them, or none were kept. */
+  async #bestOr(weights: Float32Array, runDirectory: string): Promise<Float32Array> {
+    if (this.#best !== undefined) return this.#best;
+    const { manifest } = this.#prepared().network;
+    return (await readWeights(join(runDirectory, bestFile), manifest)) ?? weights;
   }
 
   async #measure(split: Split): Promise<MeasurementInput> {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BatchReportInput, retry } from "@downpour/protocol";
-import type { Session } from "./session.ts";
+import type { BatchReportInput } from "@downpour/protocol";
+import { patiently, type Session } from "./session.ts";
 
 /** The wire's lease. */
 interface LeaseWork {
@@ -14,7 +14,7 @@ interface LeaseWork {
  * for another worker.
  */
 export async function train(session: Session): Promise<void> {
-  await session.parameters.pull();
+  await patiently(session, () => session.parameters.pull());
   while (!session.stopping.aborted) {
     const answer = await patiently(session, () =>
       session.coordinator.call("AcquireLease", { memberId: session.memberId }),
@@ -67,16 +67,14 @@ async function trainOnBatch(session: Session, lease: LeaseWork, batch: number): 
   };
   if (!finite) {
     logger.warn({ ...pushId, loss }, "gradient is not finite, not pushed");
-    const [leaseValid] = await Promise.all([report({ outcome: "BATCH_OUTCOME_REFUSED" }), parameters.pull()]);
+    const [leaseValid] = await Promise.all([
+      report({ outcome: "BATCH_OUTCOME_REFUSED" }),
+      patiently(session, () => parameters.pull()),
+    ]);
     return leaseValid;
   }
   const pushed = await patiently(session, () => parameters.push(pushId, session.schedule()));
   const applied = report({ outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
   const [leaseValid] = await Promise.all([applied, patiently(session, () => parameters.pull())]);
   return leaseValid;
-}
-
-/** Tries again while the other side is not reached: pushes, pulls and reports are idempotent. */
-function patiently<T>(session: Session, attempt: () => Promise<T>): Promise<T> {
-  return retry(attempt, { giveUpAfterMs: session.job.cluster.memberTimeoutMs });
 }

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
@@ -17,27 +19,33 @@ export interface RoleOptions {
   readonly dataDir?: string;
 }
 
-/** `downpour coordinator JOB`. Returns the exit status. */
+/** `downpour coordinator JOB`. */
 export async function coordinatorRole(
   jobFile: string,
   options: Pick<RoleOptions, "logFile" | "host" | "port"> & { runDir: string },
-): Promise<number> {
+): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
+  const runDirectory = resolve(options.runDir);
+  if (existsSync(join(runDirectory, "state"))) {
+    throw new DownpourError(
+      "usage",
+      `${runDirectory} holds a run already; choose another folder with --run-dir`,
+    );
+  }
   await runCoordinator({
     job,
-    runDirectory: options.runDir,
+    runDirectory,
     host: options.host,
     port: integerOption("--port", options.port, 0, 65_535),
     logger: makeLogger("coordinator", options.logFile),
     signal: stopSignal(),
     onListening: (address) => tellParent({ type: "listening", address }),
   });
-  return 0;
 }
 
-/** `downpour server`. Returns the exit status. */
-export async function serverRole(options: RoleOptions): Promise<number> {
+/** `downpour server`. */
+export async function serverRole(options: RoleOptions): Promise<void> {
   const { runParameterServer } = await import("@downpour/parameter-server");
   await runParameterServer({
     coordinatorAddress: options.coordinator,
@@ -47,15 +55,14 @@ export async function serverRole(options: RoleOptions): Promise<number> {
     logger: makeLogger("server", options.logFile),
     signal: stopSignal(),
   });
-  return 0;
 }
 
-/** `downpour worker` and `downpour evaluator`. Returns the exit status. */
+/** `downpour worker` and `downpour evaluator`. */
 export async function memberRole(
   role: "worker" | "evaluator",
   options: RoleOptions,
   config: CliConfig,
-): Promise<number> {
+): Promise<void> {
   const { runMember } = await import("@downpour/worker");
   await runMember({
     role,
@@ -66,7 +73,6 @@ export async function memberRole(
     dataDirectory: options.dataDir ?? config.dataDirectory,
     signal: stopSignal(),
   });
-  return 0;
 }
 
 function connectTimeoutMs(options: RoleOptions): number {

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { DownpourError } from "@downpour/errors";
+import { DownpourError, messageOf } from "@downpour/errors";
 import type { Override } from "@downpour/job";
 import { parse } from "yaml";
 
@@ -42,7 +42,7 @@ export function overridesOf(options: TrainOptions, environmentDataDirectory: str
   const overrides: Override[] = [];
   for (const [option, path] of Object.entries(shortcuts)) {
     const text = options[option as keyof typeof shortcuts];
-    if (text !== undefined) overrides.push({ path, value: parse(text) as unknown });
+    if (text !== undefined) overrides.push({ path, value: parseValue(text, `--${dashed(option)}`) });
   }
   for (const assignment of options.set ?? []) overrides.push(parseAssignment(assignment));
   const directory = options.dataDir ?? environmentDataDirectory;
@@ -60,5 +60,20 @@ function parseAssignment(assignment: string): Override {
       `--set ${assignment}: expected PATH=VALUE, for example --set optimizer.momentum=0.5`,
     );
   }
-  return { path, value: parse(assignment.slice(at + 1)) as unknown };
+  return { path, value: parseValue(assignment.slice(at + 1), `--set ${assignment.slice(0, at)}`) };
+}
+
+/** An option's text as a YAML value. @throws usage, naming option and text */
+function parseValue(text: string, option: string): unknown {
+  try {
+    return parse(text) as unknown;
+  } catch (error) {
+    const reason = messageOf(error).split("\n")[0];
+    throw new DownpourError("usage", `${option} ${text}: expected a number, a word or YAML (${reason})`);
+  }
+}
+
+/** "batchSize" as it is written on the command line: "batch-size". */
+function dashed(option: string): string {
+  return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

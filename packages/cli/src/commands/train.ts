@@ -26,10 +26,18 @@ export async function train(
   reporter: Reporter,
 ): Promise<number> {
   const stop = stopSignal();
+  const interrupted = new Promise<"interrupted">((resolve) => {
+    stop.addEventListener("abort", () => resolve("interrupted"), { once: true });
+  });
   const startMs = performance.now();
   const job = await readJob(jobFile, overridesOf(options, config.dataDirectory));
-  const fetching = fetchNotes(reporter);
-  await verifyDataset(job.data.set, { ...loadOptionsOf(job, config), onProgress: fetching });
+  const verifying = verifyDataset(job.data.set, {
+    ...loadOptionsOf(job, config),
+    onProgress: fetchNotes(reporter),
+  });
+  if ((await Promise.race([verifying, interrupted])) === "interrupted") {
+    return reportInterrupted(reporter, undefined);
+  }
   const run = await makeRunDirectory(job, options.runDir, new Date());
   reporter.note(startText(job, run));
   const cluster = new LocalCluster({
@@ -39,17 +47,11 @@ export async function train(
     logDirectory: run.logDirectory,
     onWarning: (text) => reporter.warn(text),
   });
-  const interrupted = new Promise<"interrupted">((resolve) => {
-    stop.addEventListener("abort", () => resolve("interrupted"), { once: true });
-  });
   try {
     const following = follow(cluster, reporter, stop);
     following.catch(() => undefined); // it fails too when the cluster does, which says why
     const end = await Promise.race([following, cluster.failed, interrupted]);
-    if (end === "interrupted") {
-      reporter.note("interrupted; stopping all processes");
-      return interruptedStatus;
-    }
+    if (end === "interrupted") return reportInterrupted(reporter, run.path);
     if (end.outcome === "failed") {
       throw new DownpourError("jobFailed", `${end.message ?? "the job failed"} (logs: ${run.logDirectory})`);
     }
@@ -69,6 +71,12 @@ export async function train(
   } finally {
     await cluster.stop();
   }
+}
+
+function reportInterrupted(reporter: Reporter, runDirectory: string | undefined): number {
+  const summary = { outcome: "interrupted", ...(runDirectory === undefined ? {} : { runDirectory }) };
+  reporter.result(summary, ["interrupted; stopping all processes"]);
+  return interruptedStatus;
 }
 
 /** How often a download is spoken of. */
