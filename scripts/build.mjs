@@ -7,15 +7,15 @@ import { packageFolders, readPackage, root, runLine } from "./workspace.mjs";
 const stampName = "built";
 const stepTimeoutMs = 15 * 60_000;
 
-/** Folders that the build writes, or does not read. */
-const notSources = ["node_modules", "dist", "generated"];
+/** Folders below the sources that the build writes, or does not read. */
+const notSources = ["node_modules", "dist", "generated", "proto"];
 
 /** @returns {boolean} whether the outputs are there and no source has changed since */
 export function isBuilt() {
   return readStamp(stampName) === hashSources() && packageFolders().every(hasItsOutputs);
 }
 
-/** What `pnpm run build` does, with the programs called directly: each package's `generate` script, then `tsc -b`. */
+/** Each package's `generate` script, then `tsc -b`. */
 export async function build() {
   await phase("building", async () => {
     // Taken first: a source that changes during the build is built again.

@@ -4,8 +4,8 @@ import { loadSync } from "@grpc/proto-loader";
 import type { ProtoGrpcType as CoordinatorTypes } from "./generated/coordinator.ts";
 import type { ProtoGrpcType as ParameterServerTypes } from "./generated/parameter_server.ts";
 
-/** Folder of the `.proto` files, the contract between processes. */
-const protoDirectory = fileURLToPath(new URL("../../../proto", import.meta.url));
+/** The `.proto` files, the contract between processes; the build copies them into the package. */
+const protoDirectory = fileURLToPath(new URL("../proto", import.meta.url));
 
 /*
  * Wire types as JavaScript sees them: camelCase, 64-bit counts as numbers (all stay below 2^53), enums by
