@@ -127,6 +127,22 @@ describe("a cluster on this machine", () => {
     expect(existsSync(join(run, "best.safetensors"))).toBe(true);
   });
 
+  it("stops early when validation does not improve, and keeps the best weights", async () => {
+    const { file, run } = jobFile();
+    const training = downpour([
+      ...["--json", "train", file, "--run-dir", run, "--epochs", "200"],
+      ...["--set", "training.earlyStopping={ patience: 2, minimumDelta: 100 }"],
+    ]);
+    const { status, stderr } = await training.finished;
+    expect(status, stderr).toBe(0);
+    // The first validation is the best by so wide a margin; the third is the second without improvement.
+    const summary = training.events.at(-1) ?? {};
+    expect(summary).toMatchObject({ reason: "earlyStopping", outcome: "finished" });
+    expect(summary.epochsCompleted).toBeLessThan(10);
+    const best = training.events.filter((event) => event.type === "evaluated" && event.best).at(-1);
+    expect(summary.bestEpoch).toBe(best?.epoch);
+  });
+
   it("refuses gradients that are not finite, counts them, and fails with the reason when there are too many", async () => {
     const { file, run } = jobFile();
     const training = downpour([

@@ -54,6 +54,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const eventFile = join(runDirectory, "events.jsonl");
   const ended = new AbortController();
   const core = new CoordinatorCore(job, nowMs(), (event) => {
+    // Members that leave after the end are in the log.
+    if (ended.signal.aborted) return;
     const timeMs = Date.now();
     events.publish({ timeMs, event });
     appendFileSync(eventFile, `${JSON.stringify({ timeMs, ...event })}\n`);
