@@ -53,6 +53,8 @@ export class LocalCluster {
   async start(): Promise<string> {
     const { job, jobFile, runDirectory } = this.#options;
     const { host, port, servers, workers } = job.cluster;
+    // Said outright, so that the environment of the launcher does not decide otherwise.
+    const data = job.data.directory === undefined ? [] : ["--data-dir", job.data.directory];
     const listen = ["--host", host];
     const coordinatorArgs = ["coordinator", jobFile, "--run-dir", runDirectory, ...listen];
     if (port !== undefined) coordinatorArgs.push("--port", String(port));
@@ -63,8 +65,8 @@ export class LocalCluster {
     ]);
     if (this.#stopping) return this.#coordinatorAddress;
     for (let i = 0; i < servers; i++) this.#startMember("server", listen);
-    this.#startMember("evaluator", []);
-    for (let i = 0; i < workers; i++) this.#startMember("worker", []);
+    this.#startMember("evaluator", data);
+    for (let i = 0; i < workers; i++) this.#startMember("worker", data);
     return this.#coordinatorAddress;
   }
 

@@ -32,7 +32,7 @@ export async function train(
   const startMs = performance.now();
   const job = await readJob(jobFile, overridesOf(options, config.dataDirectory));
   const verifying = verifyDataset(job.data.set, {
-    ...loadOptionsOf(job, config),
+    ...loadOptionsOf(job, { cacheDirectory: config.cacheDirectory, dataDirectory: undefined }),
     onProgress: fetchNotes(reporter),
   });
   if ((await Promise.race([verifying, interrupted])) === "interrupted") {
