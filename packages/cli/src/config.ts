@@ -1,5 +1,4 @@
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { readSetupConfig } from "@downpour/worker/setup";
 
 /** What the environment decides. */
 export interface CliConfig {
@@ -11,14 +10,9 @@ export interface CliConfig {
 
 /** The one place of the command that reads the environment. */
 export function readConfig(): CliConfig {
-  const { env } = process;
-  const cacheHome = nonEmpty(env.XDG_CACHE_HOME) ?? join(homedir(), ".cache");
+  const { DOWNPOUR_DATA_DIR } = process.env;
   return {
-    dataDirectory: nonEmpty(env.DOWNPOUR_DATA_DIR),
-    cacheDirectory: nonEmpty(env.DOWNPOUR_CACHE_DIR) ?? join(cacheHome, "downpour"),
+    dataDirectory: DOWNPOUR_DATA_DIR === "" ? undefined : DOWNPOUR_DATA_DIR,
+    cacheDirectory: readSetupConfig().cacheFolder,
   };
-}
-
-function nonEmpty(value: string | undefined): string | undefined {
-  return value === undefined || value === "" ? undefined : value;
 }

@@ -1,4 +1,4 @@
-import { DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
+import { codeOf, DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
 import { jobFileReference } from "@downpour/job";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
@@ -36,7 +36,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       return 2;
     }
     const { json = false, verbose = false } = program.opts<GlobalOptions>();
-    const code = error instanceof DownpourError ? error.code : "internal";
+    const code = codeOf(error);
     tellParent({ type: "failed", code, message: messageOf(error) });
     makeReporter(json).failure(error, verbose);
     return exitCodeOf(error);

@@ -1,4 +1,4 @@
-import { DownpourError, messageOf } from "@downpour/errors";
+import { codeOf, messageOf } from "@downpour/errors";
 import type { JobEvent, TimedJobEvent } from "@downpour/protocol";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
@@ -34,7 +34,7 @@ function jsonReporter(): Reporter {
     event: ({ sequence, timeMs, event }) => write({ ...event, sequence, timeMs }),
     result: (summary) => write({ type: "summary", ...summary }),
     failure: (error, verbose) => {
-      const code = error instanceof DownpourError ? error.code : "internal";
+      const code = codeOf(error);
       const stack = verbose && error instanceof Error ? { stack: error.stack } : {};
       write({ type: "error", code, message: messageOf(error), ...stack });
     },

@@ -181,6 +181,13 @@ export class Membership {
     return [...this.#members.values()].filter((m) => isPresent(m) && (role === undefined || m.role === role));
   }
 
+  /** Workers and evaluators that are present: those who may push and pull. */
+  clientIds(): string[] {
+    return this.present()
+      .filter((member) => member.role !== "server")
+      .map((member) => member.memberId);
+  }
+
   #move(memberId: string, event: MemberEvent): Member {
     const member = this.#members.get(memberId);
     if (member === undefined) {

@@ -92,12 +92,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       const present = core.membership.present().length;
       core.tick(nowMs());
       if (core.membership.present().length !== present) {
-        servers.announceMembers(
-          core.membership
-            .present()
-            .filter((member) => member.role !== "server")
-            .map((member) => member.memberId),
-        );
+        servers.announceMembers(core.membership.clientIds());
       }
       await keeper.keep();
     }
@@ -106,7 +101,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   /** Members learn of the end from their next heartbeat. */
   async function farewell(): Promise<void> {
     const endMs = nowMs() + farewellMs;
-    while (!signal.aborted && nowMs() < endMs && core.membership.present().some((m) => m.role !== "server")) {
+    while (!signal.aborted && nowMs() < endMs && core.membership.clientIds().length > 0) {
       await sleep(50);
     }
     // Servers do not leave, they only listen: one more heartbeat interval, and all have heard.

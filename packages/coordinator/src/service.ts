@@ -39,8 +39,6 @@ const evaluationWaitMaxMs = 10_000;
 /** The gRPC shell of a {@link CoordinatorCore}. */
 export function coordinatorHandlers(options: CoordinatorServiceOptions): CoordinatorHandlers {
   const { core, servers, logger, nowMs } = options;
-  const memberIds = () =>
-    [...core.membership.present("worker"), ...core.membership.present("evaluator")].map((m) => m.memberId);
   const schedule = () => ({ revision: core.schedule.revision, dropFactor: core.schedule.dropFactor });
   const command = (memberId: string) => commandToWire(core.command(memberId, nowMs()));
   return {
@@ -75,7 +73,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     Leave: unary(({ memberId, reason }) => {
       logger.info({ memberId, reason }, "member leaves");
       core.leave(memberId, nowMs());
-      servers.announceMembers(memberIds());
+      servers.announceMembers(core.membership.clientIds());
       return {};
     }),
     Heartbeat: unary(({ memberId }) => ({
@@ -146,7 +144,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     const layout = core.admit(manifest, request.data);
     await servers.assign(layout, core.ledger?.batchesPerEpoch ?? 0);
     const { memberId } = core.join(role, request.name, request.incarnation, nowMs());
-    await servers.setMembers(memberIds());
+    await servers.setMembers(core.membership.clientIds());
     logger.info({ memberId, name: request.name }, "member joined");
     return {
       memberId,

@@ -53,7 +53,12 @@ export class DownpourError extends Error {
 
 /** Exit status of a process that ends with this error: 2 for usage, 1 for every other failure. */
 export function exitCodeOf(error: unknown): 1 | 2 {
-  return error instanceof DownpourError && error.code === "usage" ? 2 : 1;
+  return codeOf(error) === "usage" ? 2 : 1;
+}
+
+/** The code of whatever was thrown: `internal` for what is no {@link DownpourError}. */
+export function codeOf(thrown: unknown): ErrorCode {
+  return thrown instanceof DownpourError ? thrown.code : "internal";
 }
 
 /** The message of whatever was thrown. */

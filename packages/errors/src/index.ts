@@ -1,1 +1,9 @@
-export { assertNever, DownpourError, type ErrorCode, errorCodes, exitCodeOf, messageOf } from "./error.ts";
+export {
+  assertNever,
+  codeOf,
+  DownpourError,
+  type ErrorCode,
+  errorCodes,
+  exitCodeOf,
+  messageOf,
+} from "./error.ts";

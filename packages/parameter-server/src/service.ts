@@ -1,4 +1,4 @@
-import { DownpourError } from "@downpour/errors";
+import { codeOf, DownpourError } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
 import { manifestFromWire } from "@downpour/parameter-vector";
 import {
@@ -89,7 +89,7 @@ function answerPush(store: ParameterStore, request: PushRequest, logger: Logger)
       })),
     };
   } catch (error) {
-    store.counters.countRefusal(error instanceof DownpourError ? error.code : "internal");
+    store.counters.countRefusal(codeOf(error));
     const status = toMessageStatus(error);
     logger.warn({ memberId, pushId, reason: status.reason }, `push refused: ${status.message}`);
     return { sequence, status };

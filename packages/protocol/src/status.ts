@@ -1,4 +1,4 @@
-import { DownpourError, type ErrorCode, errorCodes, messageOf } from "@downpour/errors";
+import { codeOf, DownpourError, type ErrorCode, errorCodes, messageOf } from "@downpour/errors";
 import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
 import type { Status } from "./generated/downpour/v1/Status.ts";
 
@@ -49,7 +49,7 @@ function codeOfReason(reason: string | undefined, code: number): ErrorCode {
 
 /** The status that ends a call which threw. */
 export function toCallStatus(thrown: unknown): Partial<StatusObject> {
-  const code = thrown instanceof DownpourError ? thrown.code : "internal";
+  const code = codeOf(thrown);
   const metadata = new Metadata();
   metadata.set(reasonKey, code);
   return { code: grpcStatus[code], details: messageOf(thrown), metadata };
@@ -66,7 +66,7 @@ export function fromCallError(error: ServiceError, what: string): DownpourError 
 
 /** The status inside a message of a stream that stays open. */
 export function toMessageStatus(thrown: unknown): Status {
-  const code = thrown instanceof DownpourError ? thrown.code : "internal";
+  const code = codeOf(thrown);
   return { code: grpcStatus[code], message: messageOf(thrown), reason: code };
 }
 

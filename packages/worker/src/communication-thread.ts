@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { DownpourError, messageOf } from "@downpour/errors";
+import { codeOf, DownpourError, messageOf } from "@downpour/errors";
 import { makeLogger } from "@downpour/logging";
 import { type CommunicationEnd, type CommunicationInput, stopMessage } from "./communication.ts";
 import type { Compute } from "./compute.ts";
@@ -17,10 +17,7 @@ async function run(input: CommunicationInput, stop: AbortSignal): Promise<void> 
     await runSessions(options, compute, role === "worker" ? train : evaluate);
     logger.info("left the job");
   } catch (error) {
-    logger.error(
-      { code: error instanceof DownpourError ? error.code : "internal", err: error },
-      messageOf(error),
-    );
+    logger.error({ code: codeOf(error), err: error }, messageOf(error));
     throw error;
   }
 }
@@ -35,7 +32,7 @@ let end: CommunicationEnd = { kind: "done" };
 try {
   await run(workerData as CommunicationInput, stop.signal);
 } catch (error) {
-  const code = error instanceof DownpourError ? error.code : "internal";
+  const code = codeOf(error);
   end = { kind: "failed", code, message: messageOf(error) };
 }
 port.postMessage(end);

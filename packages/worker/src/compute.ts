@@ -1,3 +1,4 @@
+import type { Job } from "@downpour/job";
 import type { WireManifest } from "@downpour/parameter-vector";
 import type { DataFingerprint, MeasurementInput } from "@downpour/protocol";
 
@@ -31,7 +32,7 @@ export interface WrittenModel {
  */
 export interface Compute {
   /** Loads the data and builds the model; the weights hold the seeded initial ones afterwards. */
-  prepare(jobJson: string): Promise<Prepared>;
+  prepare(job: Job): Promise<Prepared>;
   /** Computes the mean gradient of one mini-batch at the shared weights. */
   step(batch: { readonly epoch: number; readonly batch: number }): Promise<StepResult>;
   /** Measures the validation split at the shared weights. */

@@ -1,4 +1,4 @@
-import { DownpourError, messageOf } from "@downpour/errors";
+import { codeOf, messageOf } from "@downpour/errors";
 import { isTransient } from "@downpour/protocol";
 import { patiently, type Session } from "./session.ts";
 
@@ -45,7 +45,7 @@ async function measure(session: Session, evaluationId: number, final: boolean): 
 async function handleFailure(session: Session, evaluationId: number, error: unknown): Promise<void> {
   const { coordinator, memberId, logger } = session;
   logger.warn({ evaluationId, err: error }, `evaluation not done: ${messageOf(error)}`);
-  const code = error instanceof DownpourError ? error.code : "internal";
+  const code = codeOf(error);
   if (code === "notFound") return;
   if (!isTransient(error) && code !== "unknownMember") {
     const failure = messageOf(error);

@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import { DownpourError, type ErrorCode, messageOf } from "@downpour/errors";
+import { codeOf, DownpourError, type ErrorCode, messageOf } from "@downpour/errors";
 
 /*
  * Calls over a MessagePort: one side serves an object's methods, the other calls them. All methods take at most
@@ -27,7 +27,7 @@ export function servePort<T extends object>(port: MessagePort, target: T): void 
       .then(
         (result) => port.postMessage({ id, result } satisfies ResultMessage),
         (thrown: unknown) => {
-          const code = thrown instanceof DownpourError ? thrown.code : "internal";
+          const code = codeOf(thrown);
           const stack = thrown instanceof Error ? thrown.stack : undefined;
           port.postMessage({
             id,

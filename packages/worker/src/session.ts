@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { DownpourError } from "@downpour/errors";
+import { codeOf, DownpourError, messageOf } from "@downpour/errors";
 import { checkJob, type Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import {
@@ -76,20 +76,20 @@ export async function runSessions(
     const connect = { giveUpAfterMs: options.connectTimeoutMs, signal };
     const { jobJson, runDirectory } = await retry(() => coordinator.call("GetJob", {}), connect);
     const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
-    const prepared = await compute.prepare(jobJson);
+    const prepared = await compute.prepare(job);
     for (let sessions = 1; ; sessions++) {
       try {
         await runSession({ ...options, coordinator, compute, job, runDirectory, prepared }, work);
         return;
       } catch (error) {
-        const expelled = error instanceof DownpourError && error.code === "unknownMember";
+        const expelled = codeOf(error) === "unknownMember";
         if (!expelled || signal.aborted || sessions === sessionsMax) throw error;
-        logger.warn({ sessions }, `${error.message}; joining again`);
+        logger.warn({ sessions }, `${messageOf(error)}; joining again`);
       }
     }
   } catch (error) {
     // Told to end while it could not reach the others, or was not known to them: nothing was lost.
-    const expelled = error instanceof DownpourError && error.code === "unknownMember";
+    const expelled = codeOf(error) === "unknownMember";
     if (!signal.aborted || !(expelled || isTransient(error))) throw error;
   } finally {
     coordinator.close();

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { loadDataset, type Split } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
-import { checkJob, type DataPlaces, type Job, loadOptionsOf } from "@downpour/job";
+import { type DataPlaces, type Job, loadOptionsOf } from "@downpour/job";
 import { manifestToWire } from "@downpour/parameter-vector";
 import type { MeasurementInput } from "@downpour/protocol";
 import { isFiniteVector } from "@downpour/tensor-kernels";
@@ -38,8 +38,7 @@ export class TfjsCompute implements Compute {
     this.#places = places;
   }
 
-  async prepare(jobJson: string): Promise<Prepared> {
-    const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
+  async prepare(job: Job): Promise<Prepared> {
     const dataset = await loadDataset(job.data.set, loadOptionsOf(job, this.#places));
     const { height, width, channels, classNames } = dataset;
     const input = { height, width, channels, classCount: classNames.length };
