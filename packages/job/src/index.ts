@@ -3,7 +3,9 @@ export { type DataPlaces, type JobLoadOptions, loadOptionsOf } from "./load-opti
 export { checkJob, type Override, parseJob, readJob } from "./parse.ts";
 export { jobFileReference } from "./reference.ts";
 export {
+  type ComputeSpec,
   type DataSpec,
+  type Device,
   type EarlyStoppingSpec,
   type Job,
   type JobInput,

@@ -54,6 +54,8 @@ test("a minimal job gets every default", () => {
     learningRate: { initial: 0.1, schedule: { kind: "constant" } },
     training: { epochs: 10, refusedBatchesMax: 1000 },
     evaluation: { everyEpochs: 1, batchSize: 250, keep: "best", monitor: "accuracy" },
+    compute: { mode: "graph", precision: "float32" },
+    worker: { device: "auto", threads: 1 },
     cluster: {
       workers: 2,
       servers: 2,

@@ -1,84 +1,13 @@
 import { z } from "zod";
+import { compute, worker } from "./schema-compute.ts";
+import { data } from "./schema-data.ts";
+import { model } from "./schema-model.ts";
+import { positiveInteger } from "./schema-numbers.ts";
 
 /*
  * The job file. Every key has a unit in its name where it has one, a bound, a default and a description; the
  * reference table of the documentation is generated from this schema (`downpour job-file`).
  */
-
-const positiveInteger = z.number().int().min(1);
-const fraction = z.number().gt(0).lt(1);
-
-const dataSet = z
-  .discriminatedUnion("name", [
-    z.strictObject({
-      name: z.literal("digits").describe("Drawn digits, 28x28 grey, made from a seed; needs no download."),
-      trainCount: positiveInteger.max(1_000_000).optional().describe("Training images to draw."),
-      testCount: positiveInteger.max(1_000_000).optional().describe("Test images to draw."),
-    }),
-    z.strictObject({
-      name: z.literal("mnist").describe("MNIST, 28x28 grey, IDX files (LeCun, Cortes, Burges)."),
-    }),
-    z.strictObject({
-      name: z.literal("cifar10").describe("CIFAR-10, 32x32 colour, the binary version (Krizhevsky 2009)."),
-    }),
-  ])
-  .describe("Which images to learn.");
-
-const data = z.strictObject({
-  set: dataSet,
-  validation: z
-    .union([positiveInteger, fraction])
-    .default(0.1)
-    .describe(
-      "Examples carved from the training data for validation: a count, or a fraction between 0 and 1.",
-    ),
-  trainLimit: positiveInteger
-    .optional()
-    .describe("Train on the first so many training examples only, for quick runs."),
-  batchSize: positiveInteger.max(65_536).default(64).describe("Examples per mini-batch of one worker."),
-  shardBatches: positiveInteger
-    .max(65_536)
-    .default(16)
-    .describe("Mini-batches per shard, the unit that a worker leases."),
-  directory: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("Folder with the data files; DOWNPOUR_DATA_DIR and --data-dir set it too."),
-  download: z
-    .boolean()
-    .default(true)
-    .describe("Fetch a known data set, with checksum, where the files are not at hand."),
-});
-
-const activation = z
-  .enum(["relu", "tanh", "sigmoid"])
-  .default("relu")
-  .describe("Activation of hidden layers.");
-
-const model = z
-  .discriminatedUnion("name", [
-    z.strictObject({
-      name: z.literal("mlp").describe("Multi-layer perceptron."),
-      hiddenUnits: z
-        .array(positiveInteger.max(65_536))
-        .max(16)
-        .default([256, 128])
-        .describe("Units of each hidden layer; [] is softmax regression."),
-      activation,
-    }),
-    z.strictObject({
-      name: z.literal("lenet5").describe("LeNet-5 (LeCun et al. 1998)."),
-      activation,
-      pooling: z.enum(["max", "average"]).default("max").describe("Kind of the two pooling layers."),
-    }),
-    z.strictObject({
-      name: z
-        .literal("cifar-cnn")
-        .describe("Four 3x3 convolutions (32, 32, 64, 64), two max poolings, a dense layer of 256."),
-    }),
-  ])
-  .describe("Which network to train.");
 
 const momentum = z.number().min(0).lt(1).default(0.9).describe("Decay of the velocity, mu.");
 const weightDecay = z
@@ -290,6 +219,8 @@ export const jobSchema = z
     learningRate,
     training: training.prefault({}),
     evaluation: evaluation.prefault({}),
+    compute: compute.prefault({}),
+    worker: worker.prefault({}),
     cluster: cluster.prefault({}),
   })
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
@@ -304,6 +235,8 @@ export type JobInput = z.input<typeof jobSchema>;
 
 export type OptimizerSpec = Job["optimizer"];
 export type ModelSpec = Job["model"];
+export type ComputeSpec = Job["compute"];
+export type Device = Job["worker"]["device"];
 export type DataSpec = Job["data"];
 export type LearningRateSpec = Job["learningRate"];
 export type PlateauSpec = NonNullable<LearningRateSpec["plateau"]>;

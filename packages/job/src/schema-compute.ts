@@ -1,0 +1,32 @@
+import { z } from "zod";
+import { positiveInteger } from "./schema-numbers.ts";
+
+/** How a step is computed. */
+export const compute = z.strictObject({
+  mode: z
+    .enum(["graph", "eager"])
+    .default("graph")
+    .describe("graph: the whole step as one TensorFlow graph, recorded at first use; eager: op by op."),
+  precision: z
+    .enum(["float32", "bf16"])
+    .default("float32")
+    .describe(
+      "bf16: convolutions, matrix products and the activations between them in bfloat16; weights, statistics, " +
+        "loss and gradients stay float32. Needs graph mode and a processor with AVX512_BF16.",
+    ),
+});
+
+/** What a worker computes on. */
+export const worker = z.strictObject({
+  device: z
+    .enum(["auto", "cpu", "cuda", "webgpu", "portable"])
+    .default("auto")
+    .describe(
+      "What workers and the evaluator compute on; DOWNPOUR_DEVICE and --device win over it. " +
+        "portable needs no native library.",
+    ),
+  threads: positiveInteger
+    .max(256)
+    .default(1)
+    .describe("Threads of one op on a CPU; one worker per core with one thread each is fastest."),
+});
