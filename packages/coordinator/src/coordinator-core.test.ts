@@ -15,7 +15,7 @@ function start(overrides: Record<string, object> = {}) {
   const job = checkJob(
     {
       name: "test",
-      data: { set: { name: "digits" }, batchSize: 10, shardBatches: 4 },
+      data: { set: { name: "digits" }, batchSize: 10, shardBatches: 4, ...overrides.data },
       model: { name: "lenet5" },
       optimizer: { name: "sgd" },
       learningRate: { initial: 0.1 },
@@ -49,6 +49,7 @@ function startTraining(workers: readonly string[], overrides: Record<string, obj
 const applied = (batch: number) => ({
   batch,
   outcome: "applied" as const,
+  unreadableExamples: 0,
   loss: 1,
   stalenessMean: 1,
   stalenessMax: 2,
@@ -218,6 +219,86 @@ describe("CoordinatorCore", () => {
       message: expect.stringMatching(/2 batches were refused.*limit 1/),
     });
     expect(of("batchRefused")).toHaveLength(2);
+  });
+
+  it("fails when too many examples could not be read, naming the limit and the key that raises it", () => {
+    const { core, of, ids } = startTraining(["a"], { data: { unreadableMax: 12 } });
+    const [worker = ""] = ids;
+    const answer = core.acquireLease(worker, 0);
+    if (answer.kind !== "lease") throw new Error("expected a lease");
+    const { leaseId, batches } = answer.lease;
+    const [first = -1, second = -1, third = -1] = batches;
+    core.reportBatches(worker, leaseId, 0, [{ ...applied(first), unreadableExamples: 2 }], 0);
+    // A batch of 10 in which nothing could be read: 12 so far, which is the limit.
+    const skipped = { ...applied(second), outcome: "skipped" as const, loss: Number.NaN };
+    core.reportBatches(worker, leaseId, 0, [skipped], 0);
+    expect(core.lifecycle.kind).toBe("training");
+    core.reportBatches(worker, leaseId, 0, [{ ...applied(third), unreadableExamples: 1 }], 0);
+    expect(core.lifecycle).toMatchObject({
+      kind: "failed",
+      message: expect.stringMatching(
+        /^13 examples could not be read \(limit 12\).*raise data\.unreadableMax$/,
+      ),
+    });
+    expect(of("ended")).toMatchObject([
+      { summary: { unreadableExamples: 13, batchesSkipped: 1, batchesApplied: 2, examplesCounted: 17 } },
+    ]);
+  });
+
+  it("fails at the first example that could not be read when the limit is 0, and not before", () => {
+    const { core, ids } = startTraining(["a"], { data: { unreadableMax: 0 } });
+    const [worker = ""] = ids;
+    const answer = core.acquireLease(worker, 0);
+    if (answer.kind !== "lease") throw new Error("expected a lease");
+    const { leaseId, batches } = answer.lease;
+    core.reportBatches(worker, leaseId, 0, [applied(batches[0] ?? -1)], 0);
+    expect(core.lifecycle.kind).toBe("training");
+    core.reportBatches(worker, leaseId, 0, [{ ...applied(batches[1] ?? -1), unreadableExamples: 1 }], 0);
+    expect(core.lifecycle.kind).toBe("failed");
+  });
+
+  it("goes on to the end past skipped batches, and counts only examples that could be read", () => {
+    const { core, of, ids } = startTraining(["a"], { training: { epochs: 1 } });
+    const [worker = ""] = ids;
+    for (;;) {
+      const answer = core.acquireLease(worker, 500);
+      if (answer.kind !== "lease") break;
+      const { leaseId, epoch, batches } = answer.lease;
+      for (const batch of batches) {
+        const report = batch === 3 ? { outcome: "skipped" as const, loss: Number.NaN } : {};
+        const unreadableExamples = batch === 3 ? 10 : Number(batch === 7);
+        core.reportBatches(
+          worker,
+          leaseId,
+          epoch,
+          [{ ...applied(batch), ...report, unreadableExamples }],
+          500,
+        );
+      }
+    }
+    core.leave(worker, 500);
+    expect(core.lifecycle).toEqual({ kind: "evaluating", reason: "epochs" });
+    expect(of("epochCompleted")).toMatchObject([{ applied: 9, refused: 0, skipped: 1, examplesApplied: 89 }]);
+    expect(core.figures.loss).toBe(1);
+    expect(of("progress").at(-1)).toMatchObject({ examplesCounted: 89 });
+    core.ledger?.prove();
+  });
+
+  it("measures speed in examples that could be read", () => {
+    const speedWith = (unreadableExamples: number) => {
+      const { core, ids } = startTraining(["a"]);
+      const [worker = ""] = ids;
+      const answer = core.acquireLease(worker, 0);
+      if (answer.kind !== "lease") throw new Error("expected a lease");
+      const { leaseId, batches } = answer.lease;
+      for (const [i, batch] of batches.entries()) {
+        const report = { ...applied(batch), unreadableExamples };
+        core.reportBatches(worker, leaseId, 0, [report], (i + 1) * 1000);
+      }
+      return core.figures.examplesPerSecond(4000);
+    };
+    expect(speedWith(0)).toBeGreaterThan(0);
+    expect(speedWith(5)).toBeCloseTo(speedWith(0) / 2, 9);
   });
 
   it("stops in the middle of an epoch when the target is reached, after leases are handed back", () => {

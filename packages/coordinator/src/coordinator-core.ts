@@ -4,8 +4,10 @@ import type { Manifest } from "@downpour/parameter-vector";
 import type { JobEvent } from "@downpour/protocol";
 import { type ClusterLayout, checkAgreement, type DataFacts, makeLayout } from "./cluster-layout.ts";
 import { Evaluations, type ValidationReport } from "./evaluations.ts";
+import { exceededLimit } from "./job-limits.ts";
 import { Ledger } from "./ledger.ts";
-import type { BatchOutcome, LeaseAnswer } from "./ledger-types.ts";
+import { examplesOfBatch } from "./ledger-account.ts";
+import type { BatchEnd, LeaseAnswer } from "./ledger-types.ts";
 import { initLifecycle, isFinal, type Lifecycle, type LifecycleEvent, transition } from "./lifecycle.ts";
 import { type Member, Membership } from "./membership.ts";
 import { applyDrop, initSchedule, type ScheduleState } from "./schedule.ts";
@@ -16,9 +18,7 @@ import { TrainingFigures } from "./training-figures.ts";
 export type MemberCommand = "continue" | "drain" | "stop";
 
 /** A worker's report of one batch. */
-export interface BatchReport {
-  readonly batch: number;
-  readonly outcome: BatchOutcome;
+export interface BatchReport extends Required<BatchEnd> {
   readonly loss: number;
   readonly stalenessMean: number;
   readonly stalenessMax: number;
@@ -169,14 +169,15 @@ export class CoordinatorCore implements CoordinatorView {
     if (reports.length === 0) return ledger.extend(memberId, leaseId, nowMs);
     let leaseValid = true;
     for (const report of reports) {
-      const result = ledger.report(memberId, leaseId, epoch, report.batch, report.outcome, nowMs);
+      const result = ledger.report(memberId, leaseId, epoch, report, nowMs);
       leaseValid &&= result.leaseValid;
-      if (result.counted) this.#countBatch(memberId, epoch, report, nowMs);
+      if (result.counted) this.#countBatch(ledger, memberId, epoch, report, nowMs);
       if (result.epochCompleted !== undefined) this.#emitEpoch(result.epochCompleted);
     }
     this.#askForEvaluation();
     if (ledger.progress().finished) this.#endTraining("epochs", nowMs);
-    this.#checkRefused(nowMs);
+    const limit = exceededLimit(this.job, ledger.progress());
+    if (limit !== undefined) this.fail(limit, nowMs);
     this.#checkDrained(nowMs);
     return leaseValid;
   }
@@ -264,18 +265,13 @@ export class CoordinatorCore implements CoordinatorView {
     if (this.lifecycle.kind === "training") this.#emit({ type: "progress", ...progressOf(this, nowMs) });
   }
 
-  #countBatch(memberId: string, epoch: number, report: BatchReport, nowMs: number): void {
+  #countBatch(ledger: Ledger, memberId: string, epoch: number, report: BatchReport, nowMs: number): void {
     if (report.outcome === "applied") {
-      this.figures.add({ ...report, examples: this.#examplesOf(report.batch) }, nowMs);
+      const examples = examplesOfBatch(ledger.options, report.batch) - report.unreadableExamples;
+      this.figures.add({ ...report, examples }, nowMs);
     } else if (report.outcome === "refused") {
       this.#emit({ type: "batchRefused", epoch, batch: report.batch, memberId });
     }
-  }
-
-  #examplesOf(batch: number): number {
-    const { batchSize } = this.job.data;
-    const examples = this.layout?.data.trainExamples ?? 0;
-    return Math.min(batchSize, examples - batch * batchSize);
   }
 
   #emitEpoch(epoch: number): void {
@@ -313,17 +309,6 @@ export class CoordinatorCore implements CoordinatorView {
     this.#advance({ kind: "drained" }, nowMs);
     this.#evaluatorSeenMs = nowMs;
     this.evaluations.ask("final", this.ledger.progress().epochsPassed);
-  }
-
-  #checkRefused(nowMs: number): void {
-    const refused = this.ledger?.progress().batchesRefused ?? 0;
-    const max = this.job.training.refusedBatchesMax;
-    if (refused <= max) return;
-    this.fail(
-      `${refused} batches were refused for gradients that are not finite (limit ${max}): training has diverged; ` +
-        "lower learningRate.initial",
-      nowMs,
-    );
   }
 
   #checkWaits(nowMs: number): void {

@@ -1,6 +1,6 @@
 import { Bitmap } from "./bitmap.ts";
 import type { EpochFacts } from "./ledger-account.ts";
-import type { BatchOutcome, EpochSnapshot } from "./ledger-types.ts";
+import type { BatchEnd, BatchOutcome, EpochSnapshot } from "./ledger-types.ts";
 
 /**
  * One epoch of the ledger: what became of each batch, and which pending batches wait to be leased. Leases
@@ -16,6 +16,8 @@ export class EpochBook {
   readonly applied: Bitmap;
   readonly refused: Bitmap;
   readonly skipped: Bitmap;
+  /** Applied and refused batches that lack examples, and how many each. */
+  readonly unreadable: Map<number, number>;
   #nextFresh = 0;
   #returned: number[][] = [];
 
@@ -25,6 +27,7 @@ export class EpochBook {
     this.applied = Bitmap.fromBase64(batchCount, stored?.applied ?? "");
     this.refused = Bitmap.fromBase64(batchCount, stored?.refused ?? "");
     this.skipped = Bitmap.fromBase64(batchCount, stored?.skipped ?? "");
+    this.unreadable = new Map(stored?.unreadable);
     this.#nextFresh = stored?.nextFresh ?? 0;
     this.#returned = (stored?.returned ?? []).map((batches) => [...batches]);
   }
@@ -35,6 +38,7 @@ export class EpochBook {
       applied: this.applied.toBase64(),
       refused: this.refused.toBase64(),
       skipped: this.skipped.toBase64(),
+      unreadable: [...this.unreadable],
       nextFresh: this.#nextFresh,
       returned: this.#returned.map((batches) => [...batches]),
     };
@@ -55,11 +59,14 @@ export class EpochBook {
    * Settles a pending batch and takes it out of the queue, or turns a refused or skipped one into applied.
    * Returns false when that changes nothing.
    */
-  settle(batch: number, outcome: BatchOutcome): boolean {
+  settle({ batch, outcome, unreadableExamples = 0 }: BatchEnd): boolean {
     const before = this.outcomeOf(batch);
     if (before === outcome || (before !== undefined && outcome !== "applied")) return false;
     if (before === undefined) this.#unqueue(batch);
     else this[before].remove(batch);
+    // Of a skipped batch all examples are: its bit says so.
+    if (unreadableExamples > 0 && outcome !== "skipped") this.unreadable.set(batch, unreadableExamples);
+    else this.unreadable.delete(batch);
     return this[outcome].add(batch);
   }
 
@@ -97,6 +104,7 @@ export class EpochBook {
       epoch: this.epoch,
       refused: this.refused.toArray(),
       skipped: this.skipped.toArray(),
+      unreadable: [...this.unreadable],
       pending: this.pendingCount,
       lastPending: this.outcomeOf(this.batchCount - 1) === undefined,
     };

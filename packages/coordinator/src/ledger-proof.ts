@@ -4,7 +4,8 @@ import type { Lease } from "./ledger-types.ts";
 
 /**
  * Proves one epoch's account: the bitmaps do not overlap, applied + refused + skipped + pending is every batch,
- * and each pending batch is queued or in a lease, once, while no settled batch is either.
+ * and each pending batch is queued or in a lease, once, while no settled batch is either. Examples are missing only
+ * from batches that were applied or refused.
  *
  * @throws DownpourError internal naming the epoch and the numbers
  */
@@ -20,6 +21,12 @@ export function proveEpoch(book: EpochBook, leases: Iterable<Lease>): void {
       if (settled[batch] === 1) fail(epoch, `batch ${batch} has two outcomes`);
       settled[batch] = 1;
     }
+  }
+  for (const [batch, examples] of book.unreadable) {
+    if (examples < 1) fail(epoch, `batch ${batch} is said to lack ${examples} examples`);
+    const outcome = book.outcomeOf(batch) ?? "pending";
+    if (outcome !== "applied" && outcome !== "refused")
+      fail(epoch, `batch ${batch} lacks examples and is ${outcome}`);
   }
   const held = book.queuedTimes();
   for (const lease of leases) {

@@ -43,6 +43,17 @@ export type LeaseAnswer =
   /** Nothing will be leased any more. */
   | { readonly kind: "finished" };
 
+/** How one batch ended, as its worker reports it. */
+export interface BatchEnd {
+  readonly batch: number;
+  readonly outcome: BatchOutcome;
+  /** Examples of the batch that could not be read and were left out; none where it is left out. */
+  readonly unreadableExamples?: number;
+}
+
+/** A batch, and how many of its examples could not be read, at least 1. */
+export type UnreadableInBatch = readonly [batch: number, examples: number];
+
 /** What one report did. */
 export interface ReportResult {
   /** The report changed the ledger: the batch has this outcome because of it. */
@@ -55,7 +66,10 @@ export interface ReportResult {
   readonly reclassifiedFrom?: Exclude<BatchOutcome, "applied">;
 }
 
-/** Account of one epoch; applied + refused + skipped + pending = batches. */
+/**
+ * Account of one epoch: applied + refused + skipped + pending = batches, and examplesApplied + examplesRefused +
+ * examplesUnreadable + examplesPending = all examples.
+ */
 export interface EpochRecord {
   readonly epoch: number;
   readonly batches: number;
@@ -63,8 +77,12 @@ export interface EpochRecord {
   readonly refused: number;
   readonly skipped: number;
   readonly pending: number;
+  /** Examples of applied and of refused batches that could be read. */
   readonly examplesApplied: number;
   readonly examplesRefused: number;
+  /** Examples that could not be read: all of skipped batches, and those left out of the other batches. */
+  readonly examplesUnreadable: number;
+  /** Of these, the ones in skipped batches. */
   readonly examplesSkipped: number;
   readonly examplesPending: number;
   /** Nothing is pending. */
@@ -88,8 +106,10 @@ export interface LedgerProgress {
   readonly batchesRefused: number;
   readonly batchesSkipped: number;
   readonly batchesLeased: number;
-  /** Examples of applied batches, all epochs. */
+  /** Readable examples of applied batches, all epochs. */
   readonly examplesCounted: number;
+  /** Examples that could not be read, all epochs: one that never can counts once per epoch. */
+  readonly examplesUnreadable: number;
   /** Examples of the batches of all epochs that are pending still. */
   readonly examplesPending: number;
   /** Every batch of every epoch is settled. */
@@ -102,24 +122,28 @@ export interface EpochSnapshot {
   readonly applied: string;
   readonly refused: string;
   readonly skipped: string;
+  /** Applied and refused batches that lack examples. */
+  readonly unreadable: readonly UnreadableInBatch[];
   /** Batches from here on were never leased. */
   readonly nextFresh: number;
   /** What came back from leases, first to be leased again. */
   readonly returned: readonly (readonly number[])[];
 }
 
-/** Batches of a complete epoch that were not applied. */
+/** Batches of a complete epoch that were not applied, or not with all their examples. */
 export interface EpochExceptions {
   readonly epoch: number;
   readonly refused: readonly number[];
   readonly skipped: readonly number[];
+  /** Applied and refused batches that lack examples. */
+  readonly unreadable: readonly UnreadableInBatch[];
 }
 
 /** The ledger as plain data for JSON. */
 export interface LedgerSnapshot {
-  readonly format: 1;
+  readonly format: 2;
   readonly options: Required<LedgerOptions>;
-  /** Epochs below this one are complete; all their batches were applied, except for `exceptions`. */
+  /** Epochs below this one are complete; all their batches were applied whole, except for `exceptions`. */
   readonly completedEpochs: number;
   readonly exceptions: readonly EpochExceptions[];
   readonly open: readonly EpochSnapshot[];

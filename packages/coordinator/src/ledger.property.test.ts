@@ -12,7 +12,13 @@ const move = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("acquire"), memberId }) },
   {
     weight: 10,
-    arbitrary: fc.record({ kind: fc.constant("report"), pick: fc.nat(), batch: fc.nat(), outcome }),
+    arbitrary: fc.record({
+      kind: fc.constant("report"),
+      pick: fc.nat(),
+      batch: fc.nat(),
+      outcome,
+      lost: fc.nat({ max: 5 }),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("extend"), pick: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("giveBack"), pick: fc.nat() }) },
@@ -31,12 +37,12 @@ const options = fc.record({
   openEpochsMax: fc.integer({ min: 1, max: 3 }),
 });
 
-/** Plays moves against a ledger and an obvious model: a map from batch to outcome. */
+/** Plays moves against a ledger and an obvious model: a map from batch to outcome and unreadable examples. */
 class Play {
   ledger: Ledger;
   nowMs = 0;
   given: Lease[] = [];
-  readonly settled = new Map<string, BatchOutcome>();
+  readonly settled = new Map<string, { as: BatchOutcome; lost: number }>();
   readonly completed: number[] = [];
 
   constructor(of: LedgerOptions) {
@@ -52,7 +58,7 @@ class Play {
       case "report": {
         const lease = this.given[next.pick % this.given.length];
         const batch = lease?.batches[next.batch % lease.batches.length];
-        if (lease !== undefined && batch !== undefined) this.report(lease, batch, next.outcome);
+        if (lease !== undefined && batch !== undefined) this.report(lease, batch, next.outcome, next.lost);
         break;
       }
       case "extend": {
@@ -95,17 +101,30 @@ class Play {
     return true;
   }
 
-  report(lease: Lease, batch: number, as: BatchOutcome): void {
+  /** `lost`: how many examples could not be read, where the batch has so many. */
+  report(lease: Lease, batch: number, as: BatchOutcome, lost = 0): void {
     const key = `${lease.epoch}/${batch}`;
-    const before = this.settled.get(key);
+    const before = this.settled.get(key)?.as;
+    const unreadableExamples = Math.min(lost, this.sizeOf(batch));
     const holds = this.ledger
       .openLeases()
       .some((l) => l.leaseId === lease.leaseId && l.batches.includes(batch));
     const expected = as === "applied" ? before !== "applied" : before === undefined && holds;
-    const result = this.ledger.report(lease.memberId, lease.leaseId, lease.epoch, batch, as, this.nowMs);
+    const result = this.ledger.report(
+      lease.memberId,
+      lease.leaseId,
+      lease.epoch,
+      { batch, outcome: as, unreadableExamples },
+      this.nowMs,
+    );
     expect(result.counted).toBe(expected);
-    if (expected) this.settled.set(key, as);
+    if (expected) this.settled.set(key, { as, lost: unreadableExamples });
     if (result.epochCompleted !== undefined) this.completed.push(result.epochCompleted);
+  }
+
+  sizeOf(batch: number): number {
+    const { exampleCount, batchSize } = this.ledger.options;
+    return Math.min(exampleCount, (batch + 1) * batchSize) - batch * batchSize;
   }
 
   isOpen(lease: Lease): boolean {
@@ -117,16 +136,19 @@ class Play {
     this.ledger.prove();
     const counts = { applied: 0, refused: 0, skipped: 0 };
     let examples = 0;
-    for (const [key, as] of this.settled) {
+    let unreadable = 0;
+    for (const [key, { as, lost }] of this.settled) {
       counts[as] += 1;
-      const from = Number(key.split("/")[1]) * of.batchSize;
-      if (as === "applied") examples += Math.min(of.exampleCount, from + of.batchSize) - from;
+      const size = this.sizeOf(Number(key.split("/")[1]));
+      if (as === "applied") examples += size - lost;
+      unreadable += as === "skipped" ? size : lost;
     }
     const progress = this.ledger.progress();
     expect(progress.batchesApplied).toBe(counts.applied);
     expect(progress.batchesRefused).toBe(counts.refused);
     expect(progress.batchesSkipped).toBe(counts.skipped);
     expect(progress.examplesCounted).toBe(examples);
+    expect(progress.examplesUnreadable).toBe(unreadable);
     expect(progress.epochsPassed).toBeCloseTo(this.settled.size / progress.batchesPerEpoch, 9);
     const open = this.ledger.epochRecords().length - progress.completedEpochs;
     expect(open).toBeLessThanOrEqual(of.openEpochsMax ?? 2);
@@ -162,7 +184,7 @@ describe("Ledger under any interleaving", () => {
           Array.from({ length: of.epochs }, (_, e) => e),
         );
         for (const record of play.ledger.epochRecords()) {
-          expect(record.examplesApplied + record.examplesRefused + record.examplesSkipped).toBe(
+          expect(record.examplesApplied + record.examplesRefused + record.examplesUnreadable).toBe(
             of.exampleCount,
           );
           expect(record.applied + record.refused + record.skipped).toBe(batchesPerEpoch);

@@ -13,7 +13,7 @@ function lease(ledger: Ledger, memberId: string, nowMs = 0): Lease {
 
 function finish(ledger: Ledger, held: Lease, nowMs = 0): void {
   for (const batch of held.batches) {
-    ledger.report(held.memberId, held.leaseId, held.epoch, batch, "applied", nowMs);
+    ledger.report(held.memberId, held.leaseId, held.epoch, { batch, outcome: "applied" }, nowMs);
   }
 }
 
@@ -88,7 +88,7 @@ describe("Ledger: leases that end", () => {
   it("leases returned batches again before fresh ones, and before those of a later epoch", () => {
     const ledger = Ledger.create(options);
     const held = lease(ledger, "a");
-    ledger.report("a", held.leaseId, 0, 0, "applied", 0);
+    ledger.report("a", held.leaseId, 0, { batch: 0, outcome: "applied" }, 0);
     ledger.giveBack("a", held.leaseId);
     ledger.giveBack("a", held.leaseId);
     expect(lease(ledger, "b").batches).toEqual([1]);
@@ -102,7 +102,7 @@ describe("Ledger: leases that end", () => {
   it("expires a lease at its deadline and not before, with the batches that were left", () => {
     const ledger = Ledger.create(options);
     const held = lease(ledger, "a");
-    ledger.report("a", held.leaseId, 0, 1, "applied", 0);
+    ledger.report("a", held.leaseId, 0, { batch: 1, outcome: "applied" }, 0);
     expect(ledger.expire(99)).toEqual([]);
     expect(ledger.expire(100)).toEqual([{ ...held, batches: [0] }]);
     expect(ledger.extend("a", held.leaseId, 100)).toBe(false);
@@ -112,7 +112,7 @@ describe("Ledger: leases that end", () => {
   it("extends a lease by a report and by a call of its own holder only", () => {
     const ledger = Ledger.create(options);
     const held = lease(ledger, "a");
-    ledger.report("a", held.leaseId, 0, 0, "applied", 60);
+    ledger.report("a", held.leaseId, 0, { batch: 0, outcome: "applied" }, 60);
     expect(ledger.expire(159)).toEqual([]);
     expect(ledger.extend("b", held.leaseId, 159)).toBe(false);
     expect(ledger.extend("a", held.leaseId, 159)).toBe(true);
@@ -124,7 +124,7 @@ describe("Ledger: leases that end", () => {
     const held = lease(ledger, "a");
     ledger.giveBack("b", held.leaseId);
     expect(ledger.openLeases()).toHaveLength(1);
-    expect(ledger.report("b", held.leaseId, 0, 0, "refused", 0)).toEqual({
+    expect(ledger.report("b", held.leaseId, 0, { batch: 0, outcome: "refused" }, 0)).toEqual({
       counted: false,
       leaseValid: false,
     });
@@ -144,12 +144,18 @@ describe("Ledger: reports", () => {
   it("counts a batch once, whoever reports it again", () => {
     const ledger = Ledger.create(options);
     const held = lease(ledger, "a");
-    expect(ledger.report("a", held.leaseId, 0, 0, "applied", 0)).toEqual({ counted: true, leaseValid: true });
-    expect(ledger.report("a", held.leaseId, 0, 0, "applied", 0)).toEqual({
+    expect(ledger.report("a", held.leaseId, 0, { batch: 0, outcome: "applied" }, 0)).toEqual({
+      counted: true,
+      leaseValid: true,
+    });
+    expect(ledger.report("a", held.leaseId, 0, { batch: 0, outcome: "applied" }, 0)).toEqual({
       counted: false,
       leaseValid: true,
     });
-    expect(ledger.report("b", 99, 0, 0, "refused", 0)).toEqual({ counted: false, leaseValid: false });
+    expect(ledger.report("b", 99, 0, { batch: 0, outcome: "refused" }, 0)).toEqual({
+      counted: false,
+      leaseValid: false,
+    });
     expect(ledger.progress().examplesCounted).toBe(3);
   });
 
@@ -159,18 +165,18 @@ describe("Ledger: reports", () => {
     ledger.expire(100);
     const held = lease(ledger, "b", 100);
     expect(held.batches).toEqual([0, 1]);
-    expect(ledger.report("a", late.leaseId, 0, 0, "applied", 100)).toEqual({
+    expect(ledger.report("a", late.leaseId, 0, { batch: 0, outcome: "applied" }, 100)).toEqual({
       counted: true,
       leaseValid: false,
     });
     expect(ledger.openLeases()[0]?.batches).toEqual([1]);
-    expect(ledger.report("b", held.leaseId, 0, 0, "applied", 100)).toEqual({
+    expect(ledger.report("b", held.leaseId, 0, { batch: 0, outcome: "applied" }, 100)).toEqual({
       counted: false,
       leaseValid: true,
     });
-    expect(ledger.report("a", late.leaseId, 0, 1, "applied", 100).counted).toBe(true);
+    expect(ledger.report("a", late.leaseId, 0, { batch: 1, outcome: "applied" }, 100).counted).toBe(true);
     expect(ledger.openLeases()).toEqual([]);
-    expect(ledger.report("b", held.leaseId, 0, 1, "applied", 100)).toEqual({
+    expect(ledger.report("b", held.leaseId, 0, { batch: 1, outcome: "applied" }, 100)).toEqual({
       counted: false,
       leaseValid: false,
     });
@@ -180,7 +186,7 @@ describe("Ledger: reports", () => {
     const ledger = Ledger.create(options);
     const late = lease(ledger, "a");
     ledger.expire(100);
-    ledger.report("a", late.leaseId, 0, 0, "applied", 100);
+    ledger.report("a", late.leaseId, 0, { batch: 0, outcome: "applied" }, 100);
     expect(lease(ledger, "b").batches).toEqual([1]);
   });
 
@@ -190,7 +196,7 @@ describe("Ledger: reports", () => {
       const ledger = Ledger.create(options);
       const late = lease(ledger, "a");
       ledger.expire(100);
-      expect(ledger.report("a", late.leaseId, 0, 0, outcome, 100)).toEqual({
+      expect(ledger.report("a", late.leaseId, 0, { batch: 0, outcome }, 100)).toEqual({
         counted: false,
         leaseValid: false,
       });
@@ -203,14 +209,14 @@ describe("Ledger: reports", () => {
     const late = lease(ledger, "a");
     ledger.expire(100);
     const held = lease(ledger, "b", 100);
-    expect(ledger.report("b", held.leaseId, 0, 0, outcome, 100).counted).toBe(true);
+    expect(ledger.report("b", held.leaseId, 0, { batch: 0, outcome }, 100).counted).toBe(true);
     expect(ledger.progress().examplesCounted).toBe(0);
-    expect(ledger.report("a", late.leaseId, 0, 0, "applied", 100)).toEqual({
+    expect(ledger.report("a", late.leaseId, 0, { batch: 0, outcome: "applied" }, 100)).toEqual({
       counted: true,
       leaseValid: false,
       reclassifiedFrom: outcome,
     });
-    expect(ledger.report("b", held.leaseId, 0, 0, outcome, 100).counted).toBe(false);
+    expect(ledger.report("b", held.leaseId, 0, { batch: 0, outcome }, 100).counted).toBe(false);
     expect(ledger.progress().examplesCounted).toBe(3);
     ledger.prove();
   });
@@ -219,8 +225,8 @@ describe("Ledger: reports", () => {
     let ledger = Ledger.create(options);
     const [first, second] = [lease(ledger, "a"), lease(ledger, "a")];
     finish(ledger, first);
-    ledger.report("a", second.leaseId, 0, 2, "skipped", 0);
-    expect(ledger.report("a", second.leaseId, 0, 3, "refused", 0).epochCompleted).toBe(0);
+    ledger.report("a", second.leaseId, 0, { batch: 2, outcome: "skipped" }, 0);
+    expect(ledger.report("a", second.leaseId, 0, { batch: 3, outcome: "refused" }, 0).epochCompleted).toBe(0);
     expect(ledger.epochRecords()).toEqual([
       {
         epoch: 0,
@@ -231,17 +237,18 @@ describe("Ledger: reports", () => {
         pending: 0,
         examplesApplied: 6,
         examplesRefused: 1,
+        examplesUnreadable: 3,
         examplesSkipped: 3,
         examplesPending: 0,
         complete: true,
       },
     ]);
     ledger = reload(ledger);
-    expect(ledger.report("b", 7, 0, 3, "applied", 0)).toMatchObject({
+    expect(ledger.report("b", 7, 0, { batch: 3, outcome: "applied" }, 0)).toMatchObject({
       counted: true,
       reclassifiedFrom: "refused",
     });
-    expect(ledger.report("b", 7, 0, 3, "applied", 0).counted).toBe(false);
+    expect(ledger.report("b", 7, 0, { batch: 3, outcome: "applied" }, 0).counted).toBe(false);
     expect(ledger.progress()).toMatchObject({ batchesApplied: 3, batchesRefused: 0, examplesCounted: 7 });
   });
 
@@ -251,8 +258,13 @@ describe("Ledger: reports", () => {
     const completedBy = (held: Lease | undefined): (number | undefined)[] =>
       (held?.batches ?? []).map(
         (batch) =>
-          ledger.report(held?.memberId ?? "", held?.leaseId ?? 0, held?.epoch ?? 0, batch, "applied", 0)
-            .epochCompleted,
+          ledger.report(
+            held?.memberId ?? "",
+            held?.leaseId ?? 0,
+            held?.epoch ?? 0,
+            { batch, outcome: "applied" },
+            0,
+          ).epochCompleted,
       );
     expect(completedBy(fast)).toEqual([undefined, undefined]);
     expect(completedBy(next1)).toEqual([undefined, undefined]);
@@ -282,9 +294,136 @@ describe("Ledger: reports", () => {
     [0, Number.NaN],
   ])("refuses a report of epoch %d, batch %d with the numbers", (epoch, batch) => {
     const ledger = Ledger.create({ ...options, epochs: 9 });
-    expect(() => ledger.report("a", 1, epoch, batch, "applied", 0)).toThrow(
+    expect(() => ledger.report("a", 1, epoch, { batch, outcome: "applied" }, 0)).toThrow(
       `batch ${batch} of epoch ${epoch} was reported; epochs 0 to 1 can have been leased so far, with batches 0 to 3`,
     );
+  });
+});
+
+describe("Ledger: examples that could not be read", () => {
+  it("count apart from those that were applied and refused; of a skipped batch all do", () => {
+    const ledger = Ledger.create({ ...options, epochs: 1 });
+    const [first, second] = [lease(ledger, "a"), lease(ledger, "a")];
+    ledger.report("a", first.leaseId, 0, { batch: 0, outcome: "applied", unreadableExamples: 1 }, 0);
+    ledger.report("a", first.leaseId, 0, { batch: 1, outcome: "refused", unreadableExamples: 2 }, 0);
+    ledger.report("a", second.leaseId, 0, { batch: 2, outcome: "skipped" }, 0);
+    // 3 - 1 applied, 3 - 2 refused, 1 + 2 + 3 unreadable, 1 to come: all 10.
+    expect(ledger.epochRecord(0)).toMatchObject({
+      examplesApplied: 2,
+      examplesRefused: 1,
+      examplesUnreadable: 6,
+      examplesSkipped: 3,
+      examplesPending: 1,
+    });
+    expect(ledger.progress()).toMatchObject({
+      examplesCounted: 2,
+      examplesUnreadable: 6,
+      examplesPending: 1,
+    });
+    ledger.prove();
+  });
+
+  it("of a skipped batch count once, whether its worker counts them or not", () => {
+    const ledger = Ledger.create(options);
+    const { leaseId } = lease(ledger, "a");
+    ledger.report("a", leaseId, 0, { batch: 0, outcome: "skipped", unreadableExamples: 3 }, 0);
+    expect(ledger.epochRecord(0)).toMatchObject({ examplesUnreadable: 3, examplesSkipped: 3 });
+  });
+
+  it("count once, whoever reports the batch again", () => {
+    const ledger = Ledger.create(options);
+    const { leaseId } = lease(ledger, "a");
+    const end = { batch: 0, outcome: "applied", unreadableExamples: 2 } as const;
+    ledger.report("a", leaseId, 0, end, 0);
+    ledger.report("a", leaseId, 0, end, 0);
+    ledger.report("b", 99, 0, { ...end, unreadableExamples: 1 }, 0);
+    expect(ledger.progress()).toMatchObject({ examplesCounted: 1, examplesUnreadable: 2 });
+  });
+
+  it.each(["refused", "skipped"] as const)(
+    "are those of the late applied that replaces %s, also after a restart and in a complete epoch",
+    (outcome) => {
+      let ledger = Ledger.create({ ...options, epochs: 1 });
+      const late = lease(ledger, "a");
+      ledger.expire(100);
+      const held = lease(ledger, "b", 100);
+      ledger.report("b", held.leaseId, 0, { batch: 0, outcome, unreadableExamples: 3 }, 100);
+      ledger.report("b", held.leaseId, 0, { batch: 1, outcome, unreadableExamples: 3 }, 100);
+      ledger = reload(ledger);
+      expect(ledger.progress()).toMatchObject({ examplesCounted: 0, examplesUnreadable: 6 });
+      ledger.report("a", late.leaseId, 0, { batch: 0, outcome: "applied", unreadableExamples: 1 }, 100);
+      ledger.prove();
+      finish(ledger, lease(ledger, "b", 100), 100);
+      expect(ledger.progress().completedEpochs).toBe(1);
+      ledger = reload(ledger);
+      expect(ledger.progress()).toMatchObject({ examplesCounted: 2 + 4, examplesUnreadable: 1 + 3 });
+      ledger.report("a", late.leaseId, 0, { batch: 1, outcome: "applied", unreadableExamples: 2 }, 100);
+      ledger = reload(ledger);
+      expect(ledger.progress()).toMatchObject({ examplesCounted: 2 + 1 + 4, examplesUnreadable: 1 + 2 });
+      expect(ledger.progress().examplesPending).toBe(0);
+    },
+  );
+
+  it("are none any more when a late applied that could read all replaces refused in an open epoch", () => {
+    const ledger = Ledger.create(options);
+    const late = lease(ledger, "a");
+    ledger.expire(100);
+    const held = lease(ledger, "b", 100);
+    ledger.report("b", held.leaseId, 0, { batch: 0, outcome: "refused", unreadableExamples: 2 }, 100);
+    ledger.report("a", late.leaseId, 0, { batch: 0, outcome: "applied" }, 100);
+    expect(ledger.progress()).toMatchObject({ examplesCounted: 3, examplesUnreadable: 0 });
+  });
+
+  it("count once per epoch when they are unreadable in every epoch, and outlive the epoch", () => {
+    let ledger = Ledger.create(options);
+    for (let answer = ledger.acquire("a", 0); answer.kind === "lease"; answer = ledger.acquire("a", 0)) {
+      const { leaseId, epoch, batches } = answer.lease;
+      for (const batch of batches) {
+        const unreadableExamples = batch === 2 ? 1 : 0;
+        ledger.report("a", leaseId, epoch, { batch, outcome: "applied", unreadableExamples }, 0);
+      }
+      ledger = reload(ledger);
+    }
+    expect(ledger.epochRecords().map((record) => record.examplesUnreadable)).toEqual([1, 1]);
+    expect(ledger.progress()).toMatchObject({
+      batchesApplied: 8,
+      examplesCounted: 18,
+      examplesUnreadable: 2,
+    });
+  });
+
+  it.each([
+    [0, 4, 3],
+    [3, 2, 1],
+    [0, -1, 3],
+    [0, 0.5, 3],
+    [0, Number.NaN, 3],
+  ])("of batch %d can't be %d of its %d: refused, and nothing counts", (batch, unreadableExamples, size) => {
+    const ledger = Ledger.create(options);
+    const leases = [lease(ledger, "a"), lease(ledger, "a")];
+    const { leaseId } = leases[batch < 2 ? 0 : 1] as Lease;
+    const before = ledger.snapshot();
+    expect(() =>
+      ledger.report("a", leaseId, 0, { batch, outcome: "applied", unreadableExamples }, 0),
+    ).toThrow(
+      `batch ${batch} of epoch 0 was reported with ${unreadableExamples} examples that could not be read; ` +
+        `expected 0 to ${size}`,
+    );
+    expect(ledger.snapshot()).toEqual(before);
+  });
+
+  it("are not believed of a stored batch that is pending or skipped", () => {
+    const ledger = Ledger.create(options);
+    const { leaseId } = lease(ledger, "a");
+    ledger.report("a", leaseId, 0, { batch: 0, outcome: "skipped" }, 0);
+    const snapshot = ledger.snapshot();
+    const lacking = (batch: number, examples: number) => ({
+      ...snapshot,
+      open: snapshot.open.map((book) => ({ ...book, unreadable: [[batch, examples] as const] })),
+    });
+    expect(() => Ledger.restore(lacking(0, 1))).toThrow("batch 0 lacks examples and is skipped");
+    expect(() => Ledger.restore(lacking(1, 1))).toThrow("batch 1 lacks examples and is pending");
+    expect(() => Ledger.restore(lacking(1, 0))).toThrow("batch 1 is said to lack 0 examples");
   });
 });
 
@@ -310,7 +449,7 @@ describe("Ledger: snapshots and proof", () => {
     const twice = open.map((book) => ({ ...book, refused: "AQ==" }));
     expect(() => Ledger.restore({ ...snapshot, open: twice })).toThrow("batch 0 has two outcomes");
     expect(() => Ledger.restore({ ...snapshot, open: [] })).toThrow("epoch 0 is not open in the ledger");
-    expect(() => Ledger.restore({ ...snapshot, format: 2 as 1 })).toThrow("has format 2; expected 1");
+    expect(() => Ledger.restore({ ...snapshot, format: 1 as 2 })).toThrow("has format 1; expected 2");
   });
 
   it.each(["exampleCount", "batchSize", "shardBatches", "epochs", "leaseMs", "openEpochsMax"])(

@@ -1,9 +1,9 @@
 import { DownpourError } from "@downpour/errors";
 import { EpochBook } from "./epoch-book.ts";
-import { accountOf, batchesPerEpochOf, progressOf } from "./ledger-account.ts";
+import { accountOf, batchesPerEpochOf, examplesOfBatch, progressOf } from "./ledger-account.ts";
 import { proveEpoch } from "./ledger-proof.ts";
 import {
-  type BatchOutcome,
+  type BatchEnd,
   checkLedgerOptions,
   type EpochExceptions,
   type EpochRecord,
@@ -13,6 +13,7 @@ import {
   type LedgerProgress,
   type LedgerSnapshot,
   type ReportResult,
+  type UnreadableInBatch,
 } from "./ledger-types.ts";
 
 /** A lease as the ledger keeps it; `batches` shrinks as batches are settled. */
@@ -34,6 +35,7 @@ interface OpenLease extends Lease {
  *   It takes the batch from whoever holds it, and replaces an earlier `refused` or `skipped`.
  * - `refused` and `skipped` count only under the open lease that holds the batch: another member may be about
  *   to apply it.
+ * - Examples that could not be read are left out of their batch, and counted with the report that counts.
  * - Deadlines are enforced by `expire` alone. Until it is called a late report still extends its lease.
  *
  * Store a snapshot before an answer leaves the process: lease ids and what was counted must not be forgotten.
@@ -66,8 +68,8 @@ export class Ledger {
    * @throws DownpourError corruptData for another format; internal when its numbers do not add up
    */
   static restore(snapshot: LedgerSnapshot): Ledger {
-    if (snapshot.format !== 1) {
-      throw new DownpourError("corruptData", `the stored ledger has format ${snapshot.format}; expected 1`);
+    if (snapshot.format !== 2) {
+      throw new DownpourError("corruptData", `the stored ledger has format ${snapshot.format}; expected 2`);
     }
     const ledger = new Ledger(snapshot.options);
     ledger.#completedEpochs = snapshot.completedEpochs;
@@ -88,7 +90,7 @@ export class Ledger {
   /** All of it as plain data for JSON: at most half a byte or so per batch of the open epochs. */
   snapshot(): LedgerSnapshot {
     return {
-      format: 1,
+      format: 2,
       options: this.options,
       completedEpochs: this.#completedEpochs,
       exceptions: [...this.#exceptions.values()],
@@ -131,20 +133,14 @@ export class Ledger {
 
   /**
    * Settles one batch, and extends the lease named. A report that changes nothing is not an error.
-   * @throws DownpourError invalidArgument for an epoch or batch that the job does not have, or an epoch so far
-   *   ahead that it cannot have been leased
+   * @throws DownpourError invalidArgument for an epoch or batch that the job does not have, an epoch so far ahead
+   *   that it cannot have been leased, or more unreadable examples than the batch has
    */
-  report(
-    memberId: string,
-    leaseId: number,
-    epoch: number,
-    batch: number,
-    outcome: BatchOutcome,
-    nowMs: number,
-  ): ReportResult {
-    this.#checkBatch(epoch, batch);
+  report(memberId: string, leaseId: number, epoch: number, end: BatchEnd, nowMs: number): ReportResult {
+    const { batch, outcome } = end;
+    this.#checkEnd(epoch, end);
     const leaseValid = this.extend(memberId, leaseId, nowMs);
-    if (epoch < this.#completedEpochs) return { ...this.#reclassify(epoch, batch, outcome), leaseValid };
+    if (epoch < this.#completedEpochs) return { ...this.#reclassify(epoch, end), leaseValid };
     const held = leaseValid ? this.#leases.get(leaseId) : undefined;
     const holds = held?.epoch === epoch && held.batches.includes(batch);
     if (outcome !== "applied" && !holds) return { counted: false, leaseValid };
@@ -152,7 +148,7 @@ export class Ledger {
     while (epoch >= this.#nextEpoch) this.#openEpoch();
     const book = this.#book(epoch);
     const before = book.outcomeOf(batch);
-    if (!book.settle(batch, outcome)) return { counted: false, leaseValid };
+    if (!book.settle(end)) return { counted: false, leaseValid };
     if (before === "refused" || before === "skipped") {
       return { counted: true, leaseValid, reclassifiedFrom: before };
     }
@@ -228,7 +224,7 @@ export class Ledger {
     if (book !== undefined) return accountOf(this.options, book.facts());
     const complete = epoch < this.#completedEpochs;
     return accountOf(this.options, {
-      ...(this.#exceptions.get(epoch) ?? { epoch, refused: [], skipped: [] }),
+      ...(this.#exceptions.get(epoch) ?? { epoch, refused: [], skipped: [], unreadable: [] }),
       pending: complete ? 0 : this.batchesPerEpoch,
       lastPending: !complete,
     });
@@ -269,24 +265,29 @@ export class Ledger {
     let book = this.#books.get(this.#completedEpochs);
     while (book?.pendingCount === 0) {
       this.#books.delete(book.epoch);
-      this.#setExceptions(book.epoch, book.refused.toArray(), book.skipped.toArray());
+      const { epoch, refused, skipped, unreadable } = book.facts();
+      this.#setExceptions({ epoch, refused, skipped, unreadable });
       this.#completedEpochs += 1;
       book = this.#books.get(this.#completedEpochs);
     }
   }
 
-  #setExceptions(epoch: number, refused: readonly number[], skipped: readonly number[]): void {
-    if (refused.length + skipped.length === 0) this.#exceptions.delete(epoch);
-    else this.#exceptions.set(epoch, { epoch, refused, skipped });
+  #setExceptions(exceptions: EpochExceptions): void {
+    const { epoch, refused, skipped, unreadable } = exceptions;
+    if (refused.length + skipped.length + unreadable.length === 0) this.#exceptions.delete(epoch);
+    else this.#exceptions.set(epoch, exceptions);
   }
 
   /** A report about a complete epoch: only a late `applied` for a batch that was not can change it. */
-  #reclassify(epoch: number, batch: number, outcome: BatchOutcome): Omit<ReportResult, "leaseValid"> {
-    const { refused = [], skipped = [] } = this.#exceptions.get(epoch) ?? {};
+  #reclassify(epoch: number, end: BatchEnd): Omit<ReportResult, "leaseValid"> {
+    const { batch, outcome, unreadableExamples = 0 } = end;
+    const { refused = [], skipped = [], unreadable = [] } = this.#exceptions.get(epoch) ?? {};
     const before = refused.includes(batch) ? "refused" : "skipped";
     if (outcome !== "applied" || ![...refused, ...skipped].includes(batch)) return { counted: false };
     const others = (batches: readonly number[]) => batches.filter((other) => other !== batch);
-    this.#setExceptions(epoch, others(refused), others(skipped));
+    const missing: UnreadableInBatch[] = unreadable.filter(([other]) => other !== batch);
+    if (unreadableExamples > 0) missing.push([batch, unreadableExamples]);
+    this.#setExceptions({ epoch, refused: others(refused), skipped: others(skipped), unreadable: missing });
     return { counted: true, reclassifiedFrom: before };
   }
 
@@ -317,15 +318,24 @@ export class Ledger {
     return count;
   }
 
-  #checkBatch(epoch: number, batch: number): void {
+  #checkEnd(epoch: number, { batch, unreadableExamples = 0 }: BatchEnd): void {
     const epochEnd = Math.min(this.options.epochs, this.#completedEpochs + this.options.openEpochsMax);
     const inside = (value: number, end: number) => Number.isInteger(value) && value >= 0 && value < end;
-    if (inside(epoch, epochEnd) && inside(batch, this.batchesPerEpoch)) return;
+    if (!inside(epoch, epochEnd) || !inside(batch, this.batchesPerEpoch)) {
+      throw new DownpourError(
+        "invalidArgument",
+        `batch ${batch} of epoch ${epoch} was reported; epochs 0 to ${epochEnd - 1} can have been leased so far, ` +
+          `with batches 0 to ${this.batchesPerEpoch - 1}`,
+        { facts: { epoch, batch, epochEnd, batchesPerEpoch: this.batchesPerEpoch } },
+      );
+    }
+    const examples = examplesOfBatch(this.options, batch);
+    if (inside(unreadableExamples, examples + 1)) return;
     throw new DownpourError(
       "invalidArgument",
-      `batch ${batch} of epoch ${epoch} was reported; epochs 0 to ${epochEnd - 1} can have been leased so far, ` +
-        `with batches 0 to ${this.batchesPerEpoch - 1}`,
-      { facts: { epoch, batch, epochEnd, batchesPerEpoch: this.batchesPerEpoch } },
+      `batch ${batch} of epoch ${epoch} was reported with ${unreadableExamples} examples that could not be read; ` +
+        `expected 0 to ${examples}, which is all of them`,
+      { facts: { epoch, batch, unreadableExamples, examples } },
     );
   }
 }

@@ -64,6 +64,7 @@ export function summaryOf(view: CoordinatorView, nowMs: number): JobSummary {
     batchesApplied: ledger?.batchesApplied ?? 0,
     batchesRefused: ledger?.batchesRefused ?? 0,
     batchesSkipped: ledger?.batchesSkipped ?? 0,
+    unreadableExamples: ledger?.examplesUnreadable ?? 0,
     updateCountMin: view.result?.updateCountMin ?? null,
     updateCountMax: view.result?.updateCountMax ?? null,
     trainingSeconds,

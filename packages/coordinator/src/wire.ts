@@ -45,8 +45,8 @@ export function reportFromWire(report: WireBatchReport): BatchReport {
       `batch ${report.batch} is reported with outcome ${report.outcome}`,
     );
   }
-  const { batch, loss, stalenessMean, stalenessMax } = report;
-  return { batch, outcome, loss, stalenessMean, stalenessMax };
+  const { batch, unreadableExamples, loss, stalenessMean, stalenessMax } = report;
+  return { batch, outcome, unreadableExamples, loss, stalenessMean, stalenessMax };
 }
 
 /** How long a worker that got no lease waits before it asks again. */

@@ -16,3 +16,4 @@ export {
   type OptimizerSpec,
   type PlateauSpec,
 } from "./schema.ts";
+export { devices } from "./schema-compute.ts";

@@ -16,11 +16,12 @@ export interface JobLoadOptions {
   readonly validation: number;
   readonly download: boolean;
   readonly trainLimit: number | undefined;
+  readonly normalization: Job["data"]["normalization"];
 }
 
 /** How a job's data set is loaded: the same in every process, so that all hold the same splits. */
 export function loadOptionsOf(job: Job, places: DataPlaces): JobLoadOptions {
-  const { directory, validation, download, trainLimit } = job.data;
+  const { directory, validation, download, trainLimit, normalization } = job.data;
   return {
     cacheDirectory: places.cacheDirectory,
     dataDirectory: places.dataDirectory ?? directory,
@@ -28,5 +29,6 @@ export function loadOptionsOf(job: Job, places: DataPlaces): JobLoadOptions {
     validation,
     download,
     trainLimit,
+    normalization,
   };
 }

@@ -48,12 +48,26 @@ test("a minimal job gets every default", () => {
   expect(parseJob(minimalYaml, "job.yaml")).toEqual({
     name: "first-job",
     seed: 1,
-    data: { set: { name: "digits" }, validation: 0.1, batchSize: 64, shardBatches: 16, download: true },
+    data: {
+      set: { name: "digits" },
+      validation: 0.1,
+      batchSize: 64,
+      shardBatches: 16,
+      normalization: { kind: "perChannel" },
+      unreadableMax: 100,
+      download: true,
+    },
     model: { name: "mlp", hiddenUnits: [256, 128], activation: "relu" },
     optimizer: { name: "sgd", weightDecay: 0 },
     learningRate: { initial: 0.1, schedule: { kind: "constant" } },
-    training: { epochs: 10, refusedBatchesMax: 1000 },
-    evaluation: { everyEpochs: 1, batchSize: 250, keep: "best", monitor: "accuracy" },
+    training: { epochs: 10, refusedBatchesMax: 1000, statisticsDecay: 0.95 },
+    evaluation: {
+      everyEpochs: 1,
+      batchSize: 250,
+      keep: "best",
+      monitor: "accuracy",
+      recalibrationBatches: 0,
+    },
     compute: { mode: "graph", precision: "float32" },
     worker: { device: "auto", threads: 1 },
     cluster: {
@@ -150,6 +164,26 @@ test.each([
     /^optimizer\.momentum: expected number to be <1; found 1$/,
   ],
   [
+    "statistics that never move",
+    { training: { statisticsDecay: 1 } },
+    /^training\.statisticsDecay: expected number to be <1; found 1$/,
+  ],
+  [
+    "statistics of the latest batch alone",
+    { training: { statisticsDecay: 0 } },
+    /^training\.statisticsDecay: expected number to be >0; found 0$/,
+  ],
+  [
+    "half a batch to recalibrate on",
+    { evaluation: { recalibrationBatches: 0.5 } },
+    /^evaluation\.recalibrationBatches: expected int.*; found 0\.5$/,
+  ],
+  [
+    "fewer than no batches to recalibrate on",
+    { evaluation: { recalibrationBatches: -1 } },
+    /^evaluation\.recalibrationBatches: expected number to be >=0; found -1$/,
+  ],
+  [
     "all examples for validation",
     { data: { ...minimal.data, validation: -3 } },
     /^data\.validation: .*; found -3$/,
@@ -157,12 +191,12 @@ test.each([
   [
     "an unknown model",
     { model: { name: "resnet-1000" } },
-    /^model\.name: expected one of mlp, lenet5, cifar-cnn; found "resnet-1000"$/,
+    /^model\.name: expected one of mlp, lenet5, cifar-cnn, .*resnet56, module; found "resnet-1000"$/,
   ],
   [
     "an unknown data set",
     { data: { set: { name: "imagenet" } } },
-    /^data\.set\.name: expected one of digits, mnist, cifar10; found "imagenet"$/,
+    /^data\.set\.name: expected one of digits, mnist, cifar10, .*, csv; found "imagenet"$/,
   ],
   ["a model without name", { model: {} }, /^model\.name: expected one of mlp, .*; found nothing$/],
   [

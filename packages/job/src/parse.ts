@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
@@ -27,7 +28,10 @@ export async function readJob(file: string, overrides: readonly Override[] = [])
       cause: error,
     });
   }
-  return parseJob(text, file, overrides);
+  const job = parseJob(text, file, overrides);
+  if (job.model.name !== "module") return job;
+  // Other processes read the job from elsewhere.
+  return { ...job, model: { ...job.model, path: resolve(dirname(file), job.model.path) } };
 }
 
 /** As {@link readJob}, from text; `source` is named in messages. */

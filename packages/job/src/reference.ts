@@ -65,6 +65,7 @@ function requires(node: SchemaNode, key: string): boolean {
 function kindOf(node: SchemaNode): string {
   if (node.enum !== undefined) return node.enum.map((value) => code(String(value))).join(", ");
   if (node.anyOf !== undefined) return node.anyOf.map(kindOf).join(" or ");
+  if (node.prefixItems !== undefined) return `[${node.prefixItems.map(kindOf).join(", ")}]`;
   if (node.type === "array") return `list of ${kindOf(node.items ?? {})}`;
   const low = node.exclusiveMinimum !== undefined ? `> ${node.exclusiveMinimum}` : atLeast(node.minimum);
   const high = node.exclusiveMaximum !== undefined ? `< ${node.exclusiveMaximum}` : atMost(node.maximum);

@@ -16,10 +16,13 @@ export const compute = z.strictObject({
     ),
 });
 
+/** What a member may compute on. */
+export const devices = ["auto", "cpu", "cuda", "webgpu", "portable"] as const;
+
 /** What a worker computes on. */
 export const worker = z.strictObject({
   device: z
-    .enum(["auto", "cpu", "cuda", "webgpu", "portable"])
+    .enum(devices)
     .default("auto")
     .describe(
       "What workers and the evaluator compute on; DOWNPOUR_DEVICE and --device win over it. " +

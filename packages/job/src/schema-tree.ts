@@ -17,6 +17,8 @@ export interface SchemaNode {
   readonly anyOf?: readonly SchemaNode[];
   readonly oneOf?: readonly SchemaNode[];
   readonly items?: SchemaNode;
+  /** Of a tuple, its places. */
+  readonly prefixItems?: readonly SchemaNode[];
 }
 
 /** The job schema as a tree, for those that describe it. */

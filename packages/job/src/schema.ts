@@ -2,7 +2,7 @@ import { z } from "zod";
 import { compute, worker } from "./schema-compute.ts";
 import { data } from "./schema-data.ts";
 import { model } from "./schema-model.ts";
-import { positiveInteger } from "./schema-numbers.ts";
+import { fraction, positiveInteger } from "./schema-numbers.ts";
 
 /*
  * The job file. Every key has a unit in its name where it has one, a bound, a default and a description; the
@@ -151,6 +151,11 @@ const training = z.strictObject({
   refusedBatchesMax: positiveInteger
     .default(1000)
     .describe("The job fails when more batches than this were refused for a gradient that is not finite."),
+  statisticsDecay: fraction
+    .default(0.95)
+    .describe(
+      "Decay of batch norm's running mean and variance: 0.95 looks back about 20 batches, 1/(1 - decay).",
+    ),
 });
 
 const evaluation = z.strictObject({
@@ -161,6 +166,15 @@ const evaluation = z.strictObject({
     .default("best")
     .describe("Which weights become the model: those of the best evaluation, or the last ones."),
   monitor: monitor.default("accuracy").describe("Which validation figure decides what is best."),
+  recalibrationBatches: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      "Before the final evaluation, batch-norm statistics are measured anew over so many training batches with " +
+        "the final weights; 0 keeps the servers' averages.",
+    ),
 });
 
 const milliseconds = z.number().int().min(10).max(86_400_000);
@@ -219,8 +233,8 @@ export const jobSchema = z
     learningRate,
     training: training.prefault({}),
     evaluation: evaluation.prefault({}),
-    compute: compute.prefault({}),
-    worker: worker.prefault({}),
+    compute: compute.prefault({}).describe("How a step is computed."),
+    worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
   })
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {

@@ -1,7 +1,13 @@
 import { DownpourError } from "@downpour/errors";
 import { type Job, learningRateAt } from "@downpour/job";
-import { decayedRanges, type Manifest, type SliceRange, sliceLengthMax } from "@downpour/parameter-vector";
-import { isFiniteVector, makeOptimizer } from "@downpour/tensor-kernels";
+import {
+  decayedRanges,
+  isStatisticSlice,
+  type Manifest,
+  type SliceRange,
+  sliceLengthMax,
+} from "@downpour/parameter-vector";
+import { isFiniteVector, makeOptimizer, movingAverage } from "@downpour/tensor-kernels";
 import { Counters } from "./counters.ts";
 import { type Applied, Slice } from "./slice.ts";
 
@@ -18,7 +24,7 @@ export interface SliceVersion {
   readonly count: number;
 }
 
-/** Weights or a gradient of one slice. */
+/** Weights of one slice, or a gradient; of a slice of moving statistics the batch statistics. */
 export interface SliceData {
   readonly sliceIndex: number;
   readonly data: Float32Array;
@@ -93,21 +99,9 @@ export class ParameterStore {
         );
       }
     }
-    const { optimizer: spec } = this.#job;
-    const optimizer = makeOptimizer(spec);
-    for (const { term, ...range } of assignment.slices) {
-      const decayed = decayedRanges(assignment.manifest, range);
-      const { batchesPerEpoch } = assignment;
-      const slice = new Slice({
-        range,
-        term,
-        optimizer,
-        weightDecay: spec.weightDecay,
-        decayed,
-        batchesPerEpoch,
-      });
-      this.#slices.set(range.sliceIndex, slice);
-    }
+    // All slices are made before the first is taken: one of mixed kinds is refused.
+    const slices = assignment.slices.map((slice) => this.#makeSlice(assignment, slice));
+    for (const slice of slices) this.#slices.set(slice.range.sliceIndex, slice);
     this.#assignment = assignment;
   }
 
@@ -188,6 +182,22 @@ export class ParameterStore {
     return sliceIndices.map((sliceIndex) => this.#initializedSlice(sliceIndex));
   }
 
+  #makeSlice(assignment: Assignment, placed: Assignment["slices"][number]): Slice {
+    const { optimizer: spec, training } = this.#job;
+    const { manifest, batchesPerEpoch } = assignment;
+    const { term, ...range } = placed;
+    const isStatistic = isStatisticSlice(manifest, range);
+    return new Slice({
+      range,
+      term,
+      isStatistic,
+      optimizer: isStatistic ? movingAverage(training.statisticsDecay) : makeOptimizer(spec),
+      weightDecay: spec.weightDecay,
+      decayed: isStatistic ? [] : decayedRanges(manifest, range),
+      batchesPerEpoch,
+    });
+  }
+
   #admitCommand(coordinatorEpoch: number): void {
     if (coordinatorEpoch < this.#coordinatorEpoch) {
       throw new DownpourError(
@@ -253,7 +263,7 @@ export class ParameterStore {
           "updates were applied",
       );
     }
-    checkData(slice, data, "gradient");
+    checkData(slice, data, slice.isStatistic ? "batch statistic" : "gradient");
     return slice;
   }
 }

@@ -14,8 +14,11 @@ export interface Applied {
 export interface SliceOptions {
   readonly range: SliceRange;
   readonly term: number;
+  /** It holds moving statistics: what is pushed are batch statistics, and `optimizer` averages them. */
+  readonly isStatistic: boolean;
   readonly optimizer: Optimizer;
   readonly weightDecay: number;
+  /** Where weight decay applies; nowhere in moving statistics. */
   readonly decayed: readonly ElementRange[];
   readonly batchesPerEpoch: number;
 }
@@ -24,6 +27,7 @@ export interface SliceOptions {
 export class Slice {
   readonly range: SliceRange;
   readonly term: number;
+  readonly isStatistic: boolean;
   readonly #weights: Float32Array;
   readonly #options: SliceOptions;
   readonly #slots: Float32Array[];
@@ -35,6 +39,7 @@ export class Slice {
   constructor(options: SliceOptions) {
     this.range = options.range;
     this.term = options.term;
+    this.isStatistic = options.isStatistic;
     this.#weights = new Float32Array(options.range.length);
     this.#options = options;
     this.#slots = options.optimizer.init(options.range.length);
@@ -67,8 +72,8 @@ export class Slice {
   }
 
   /**
-   * Applies one gradient, unless one with this push id was applied. The gradient belongs to the slice until
-   * this returns, and may be overwritten.
+   * Applies one gradient (to moving statistics: the batch statistics), unless one with this push id was applied.
+   * The gradient belongs to the slice until this returns, and may be overwritten.
    */
   applyInPlace(
     gradient: Float32Array,

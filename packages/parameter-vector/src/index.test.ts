@@ -8,6 +8,7 @@ test("the public names are these", () => {
     "cutSlices",
     "decayedRanges",
     "elementCount",
+    "isStatisticSlice",
     "makeManifest",
     "manifestFromWire",
     "manifestToWire",

@@ -9,5 +9,12 @@ export {
   type TensorSpec,
 } from "./manifest.ts";
 export { placeSlices } from "./placement.ts";
-export { cutSlices, decayedRanges, type ElementRange, type SliceRange, sliceLengthMax } from "./slices.ts";
+export {
+  cutSlices,
+  decayedRanges,
+  type ElementRange,
+  isStatisticSlice,
+  type SliceRange,
+  sliceLengthMax,
+} from "./slices.ts";
 export { manifestFromWire, manifestToWire, type WireManifest } from "./wire.ts";

@@ -1,7 +1,7 @@
 import { array, assert, boolean, constantFrom, integer, property, record } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { elementCount, type Manifest, makeManifest, type TensorRole } from "./manifest.ts";
-import { cutSlices, decayedRanges, sliceLengthMax } from "./slices.ts";
+import { cutSlices, decayedRanges, isStatisticSlice, sliceLengthMax } from "./slices.ts";
 
 interface Sketch {
   readonly size: number;
@@ -123,6 +123,55 @@ describe("cutSlices", () => {
       expect.objectContaining({ code: "invalidArgument", message: expect.stringContaining(`${servers}`) }),
     );
   });
+});
+
+describe("isStatisticSlice", () => {
+  test("a slice holds statistics exactly when every tensor in it is a moving statistic", () => {
+    assert(
+      property(manifests(500), serverCounts, (manifest, servers) => {
+        for (const slice of cutSlices(manifest, servers)) {
+          const inside = manifest.tensors
+            .filter((t) => t.offset < slice.offset + slice.length)
+            .filter((t) => t.offset + elementCount(t.shape) > slice.offset);
+          expect(isStatisticSlice(manifest, slice)).toBe(inside.every((t) => t.role === "movingStatistic"));
+        }
+      }),
+    );
+  });
+
+  // gamma: 0 to 15; mean: 16 to 20 (padded to 32); variance: 32 to 36 (padded to 48); kernel: 48 to 63.
+  const manifest = manifestOf([
+    { size: 16, role: "normScale", decayed: false },
+    { size: 5, role: "movingStatistic", decayed: false },
+    { size: 5, role: "movingStatistic", decayed: false },
+    { size: 16, role: "weight", decayed: true },
+  ]);
+
+  test.each([
+    [0, 16, false],
+    [16, 16, true],
+    [16, 32, true],
+    [24, 8, true],
+    [48, 16, false],
+  ])("elements from %i, %i of them: %s", (offset, length, expected) => {
+    expect(isStatisticSlice(manifest, { sliceIndex: 0, offset, length })).toBe(expected);
+  });
+
+  test.each([
+    [0, 32],
+    [32, 32],
+    [0, 64],
+  ])(
+    "elements from %i, %i of them, are of both kinds and refused, naming slice and elements",
+    (offset, length) => {
+      expect(() => isStatisticSlice(manifest, { sliceIndex: 7, offset, length })).toThrow(
+        expect.objectContaining({
+          code: "invalidArgument",
+          message: expect.stringContaining(`slice 7 (elements ${offset} to ${offset + length})`),
+        }),
+      );
+    },
+  );
 });
 
 describe("decayedRanges", () => {

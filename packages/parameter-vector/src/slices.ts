@@ -40,9 +40,15 @@ export function cutSlices(manifest: Manifest, serverCount: number): SliceRange[]
   return slices;
 }
 
+interface KindRun {
+  readonly offset: number;
+  length: number;
+  readonly statistic: boolean;
+}
+
 /** Runs of neighbouring tensors that are all moving statistics, or all not. */
-function runsByKind(manifest: Manifest): { offset: number; length: number }[] {
-  const runs: { offset: number; length: number; statistic: boolean }[] = [];
+function runsByKind(manifest: Manifest): KindRun[] {
+  const runs: KindRun[] = [];
   for (const tensor of manifest.tensors) {
     const statistic = tensor.role === "movingStatistic";
     const length = alignUp(elementCount(tensor.shape));
@@ -51,6 +57,26 @@ function runsByKind(manifest: Manifest): { offset: number; length: number }[] {
     else runs.push({ offset: tensor.offset, length, statistic });
   }
   return runs;
+}
+
+/**
+ * Whether a slice holds moving statistics, which batch statistics update, rather than what gradients update.
+ * @throws invalidArgument: it holds some of both
+ */
+export function isStatisticSlice(manifest: Manifest, slice: SliceRange): boolean {
+  const end = slice.offset + slice.length;
+  const kinds = new Set<boolean>();
+  for (const run of runsByKind(manifest)) {
+    if (run.offset < end && run.offset + run.length > slice.offset) kinds.add(run.statistic);
+  }
+  if (kinds.size > 1) {
+    throw new DownpourError(
+      "invalidArgument",
+      `slice ${slice.sliceIndex} (elements ${slice.offset} to ${end}) holds moving statistics beside what gradients ` +
+        "update; expected one kind in a slice, as cutSlices cuts them",
+    );
+  }
+  return kinds.has(true);
 }
 
 /** A run of elements inside a slice, in slice coordinates; `end` is exclusive. */

@@ -36,6 +36,8 @@ export interface JobSummary {
   readonly batchesApplied: number;
   readonly batchesRefused: number;
   readonly batchesSkipped: number;
+  /** Examples that could not be read and were left out, over all epochs: one that never can counts in each. */
+  readonly unreadableExamples: number;
   /**
    * Lowest and highest count of updates over all slices, after the drain. Both equal batchesApplied: each slice
    * applied each of those batches once.

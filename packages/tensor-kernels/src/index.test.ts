@@ -2,5 +2,10 @@ import { expect, test } from "vitest";
 import * as api from "./index.ts";
 
 test("the public names are these", () => {
-  expect(Object.keys(api).sort()).toEqual(["addWeightDecayInPlace", "isFiniteVector", "makeOptimizer"]);
+  expect(Object.keys(api).sort()).toEqual([
+    "addWeightDecayInPlace",
+    "isFiniteVector",
+    "makeOptimizer",
+    "movingAverage",
+  ]);
 });

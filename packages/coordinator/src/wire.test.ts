@@ -1,0 +1,38 @@
+import type { BatchReport } from "@downpour/protocol";
+import { expect, test } from "vitest";
+import { reportFromWire } from "./wire.ts";
+
+const report: BatchReport = {
+  batch: 7,
+  outcome: "BATCH_OUTCOME_APPLIED",
+  loss: 0.5,
+  stalenessMean: 1.5,
+  stalenessMax: 3,
+  stepMs: 12,
+  unreadableExamples: 4,
+};
+
+test("a batch report off the wire keeps its figures, with how many examples could not be read", () => {
+  expect(reportFromWire(report)).toEqual({
+    batch: 7,
+    outcome: "applied",
+    unreadableExamples: 4,
+    loss: 0.5,
+    stalenessMean: 1.5,
+    stalenessMax: 3,
+  });
+});
+
+test.each([
+  ["BATCH_OUTCOME_APPLIED", "applied"],
+  ["BATCH_OUTCOME_REFUSED", "refused"],
+  ["BATCH_OUTCOME_SKIPPED", "skipped"],
+] as const)("%s is %s", (outcome, expected) => {
+  expect(reportFromWire({ ...report, outcome }).outcome).toBe(expected);
+});
+
+test("a batch without an outcome is refused, naming the batch", () => {
+  expect(() => reportFromWire({ ...report, outcome: "BATCH_OUTCOME_UNSPECIFIED" })).toThrow(
+    "batch 7 is reported with outcome BATCH_OUTCOME_UNSPECIFIED",
+  );
+});
