@@ -50,14 +50,37 @@ test.each([0, -1, 10, 11, 1.5, 0.99, Number.NaN])(
   },
 );
 
+const memory = (...bytes: number[]) => ({ kind: "memory", bytes: Uint8Array.from(bytes) }) as const;
+
 test("gathered examples keep their pixels and labels together", () => {
-  const from = { images: Uint8Array.of(1, 2, 3, 4, 5, 6), labels: Uint16Array.of(7, 8, 9), exampleCount: 3 };
+  const from = { pixels: memory(1, 2, 3, 4, 5, 6), labels: Uint16Array.of(7, 8, 9), exampleCount: 3 };
   const split = gather(from, Uint32Array.of(2, 0));
-  expect(split).toEqual({ images: Uint8Array.of(5, 6, 1, 2), labels: Uint16Array.of(9, 7), exampleCount: 2 });
+  expect(split).toEqual({ pixels: memory(5, 6, 1, 2), labels: Uint16Array.of(9, 7), exampleCount: 2 });
 });
 
 test("gathering copies: the source stays as it was, even where it is a Buffer", () => {
-  const from = { images: Buffer.of(1, 2, 3), labels: Buffer.of(7, 8, 9), exampleCount: 3 };
+  const bytes = Buffer.of(1, 2, 3);
+  const from = { pixels: { kind: "memory", bytes }, labels: Buffer.of(7, 8, 9), exampleCount: 3 } as const;
   expect([...gather(from, Uint32Array.of(2, 1)).labels]).toEqual([9, 8]);
-  expect([...from.labels]).toEqual([7, 8, 9]);
+  expect([...from.labels, ...bytes]).toEqual([7, 8, 9, 1, 2, 3]);
+});
+
+test("gathered encoded examples are read and named as in the source, without being read before", async () => {
+  const read: number[] = [];
+  const from = {
+    exampleCount: 3,
+    labels: Uint8Array.of(7, 8, 9),
+    pixels: {
+      kind: "encoded",
+      readEncoded: async (example: number) => Uint8Array.of(read.push(example)),
+      nameOf: (example: number) => `image ${example}`,
+    },
+  } as const;
+  const { pixels, labels } = gather(gather(from, Uint32Array.of(0, 2)), Uint32Array.of(1));
+  expect([...labels]).toEqual([9]);
+  expect(read).toEqual([]);
+  if (pixels.kind !== "encoded") throw new Error("the pixels are no longer encoded");
+  expect(pixels.nameOf(0)).toBe("image 2");
+  await pixels.readEncoded(0);
+  expect(read).toEqual([2]);
 });

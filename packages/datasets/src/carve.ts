@@ -1,5 +1,5 @@
 import { DownpourError } from "@downpour/errors";
-import type { Split } from "./dataset.ts";
+import type { PixelSource, Split } from "./dataset.ts";
 import { createRandom } from "./random.ts";
 
 /** Sets the sequences of this use apart from those of others with the same seed. */
@@ -33,9 +33,10 @@ export function validationCountOf(validation: number, exampleCount: number): num
  * taken at even distances, so that each class has its share to within one example.
  *
  * @param labels class indices of the training data
- * @param validationCount 1 to labels.length - 1
+ * @param validationCount 0 to labels.length - 1
  */
 export function carve(labels: Uint8Array | Uint16Array, validationCount: number, seed: number): Carving {
+  if (validationCount === 0) return { train: Uint32Array.from(labels.keys()), validation: new Uint32Array() };
   const random = createRandom(carveStream, seed);
   const ranked = Array.from(labels, (label, example) => ({ example, label, draw: random.bits() }));
   ranked.sort((a, b) => a.label - b.label || a.draw - b.draw || a.example - b.example);
@@ -55,16 +56,37 @@ export function carve(labels: Uint8Array | Uint16Array, validationCount: number,
   return { train, validation };
 }
 
-/** Copies the named examples into a split of their own. */
+/** The named examples as a split of their own: copies of bytes in memory, another view of encoded images. */
 export function gather(from: Split, indices: Uint32Array): Split {
-  const valuesPerExample = from.images.length / from.exampleCount;
-  const images = new Uint8Array(indices.length * valuesPerExample);
-  const labels =
-    from.labels instanceof Uint16Array ? new Uint16Array(indices.length) : new Uint8Array(indices.length);
+  const labels = gatherLabels(from.labels, indices);
+  return { exampleCount: indices.length, labels, pixels: gatherPixels(from, indices) };
+}
+
+/** The labels of the named examples, as a copy. */
+export function gatherLabels(
+  labels: Uint8Array | Uint16Array,
+  indices: Uint32Array,
+): Uint8Array | Uint16Array {
+  const { length } = indices;
+  const gathered = labels instanceof Uint16Array ? new Uint16Array(length) : new Uint8Array(length);
+  for (const [i, example] of indices.entries()) gathered[i] = labels[example] ?? 0;
+  return gathered;
+}
+
+function gatherPixels({ pixels, exampleCount }: Split, indices: Uint32Array): PixelSource {
+  if (pixels.kind === "encoded") {
+    const exampleAt = (i: number) => indices[i] ?? exampleCount;
+    return {
+      kind: "encoded",
+      readEncoded: (i) => pixels.readEncoded(exampleAt(i)),
+      nameOf: (i) => pixels.nameOf(exampleAt(i)),
+    };
+  }
+  const valuesPerExample = pixels.bytes.length / exampleCount;
+  const bytes = new Uint8Array(indices.length * valuesPerExample);
   for (const [i, example] of indices.entries()) {
     const begin = example * valuesPerExample;
-    images.set(from.images.subarray(begin, begin + valuesPerExample), i * valuesPerExample);
-    labels[i] = from.labels[example] ?? 0;
+    bytes.set(pixels.bytes.subarray(begin, begin + valuesPerExample), i * valuesPerExample);
   }
-  return { images, labels, exampleCount: indices.length };
+  return { kind: "memory", bytes };
 }

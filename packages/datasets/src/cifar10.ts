@@ -1,22 +1,19 @@
-import { join } from "node:path";
 import type { SourceDataset } from "./assemble.ts";
-import type { LoadOptions, Split } from "./dataset.ts";
-import { fetchArchive, type RemoteArchive } from "./fetch-archive.ts";
 import {
-  type FoundFile,
-  findKnownFile,
-  type KnownFile,
-  missingFileError,
-  readKnownFile,
-} from "./known-file.ts";
+  type ArchivedFiles,
+  cifarChannels,
+  cifarImageBytes,
+  cifarSidePixels,
+  decodeRecordsInPlace,
+  locateFiles,
+} from "./cifar.ts";
+import type { LoadOptions, Split } from "./dataset.ts";
+import type { RemoteArchive } from "./fetch-archive.ts";
+import { type FoundFile, type KnownFile, readKnownFile } from "./known-file.ts";
 import { requireLabels } from "./labels.ts";
 
-const sidePixels = 32;
-const channels = 3;
-const planeBytes = sidePixels * sidePixels;
-const imageBytes = channels * planeBytes;
-/** One byte for the label, then the red, green and blue planes. */
-const recordBytes = 1 + imageBytes;
+const labelLayout = { labelBytes: 1, labelOffset: 0 };
+const recordBytes = labelLayout.labelBytes + cifarImageBytes;
 const recordsPerFile = 10_000;
 
 function batchFile(name: string, sha256: string): KnownFile {
@@ -44,6 +41,8 @@ export const cifar10Archive: RemoteArchive = {
   members: [...trainFiles, ...testFiles].map(({ name }) => name),
 };
 
+const allFiles = [...trainFiles, ...testFiles];
+
 export const cifar10TrainCount = recordsPerFile * trainFiles.length;
 
 const classNames: readonly string[] = [
@@ -66,12 +65,12 @@ const classNames: readonly string[] = [
  * @throws DownpourError `notFound`, `corruptData`, `unavailable`, `environment`
  */
 export async function readCifar10(options: LoadOptions, archive = cifar10Archive): Promise<SourceDataset> {
-  const located = await locateAll(options, archive);
+  const located = await locateFiles(filesIn(archive), options);
   return {
     name: "cifar10",
-    height: sidePixels,
-    width: sidePixels,
-    channels,
+    height: cifarSidePixels,
+    width: cifarSidePixels,
+    channels: cifarChannels,
     classNames,
     train: await readSplit(located.slice(0, trainFiles.length)),
     test: await readSplit(located.slice(trainFiles.length)),
@@ -80,66 +79,23 @@ export async function readCifar10(options: LoadOptions, archive = cifar10Archive
 
 /** Checks sizes and checksums of the six files, and fetches what `readCifar10` would fetch. */
 export async function verifyCifar10(options: LoadOptions, archive = cifar10Archive): Promise<void> {
-  for (const found of await locateAll(options, archive)) await readKnownFile(found);
+  for (const found of await locateFiles(filesIn(archive), options)) await readKnownFile(found);
 }
 
 async function readSplit(files: readonly FoundFile[]): Promise<Split> {
   const exampleCount = recordsPerFile * files.length;
-  const images = new Uint8Array(exampleCount * imageBytes);
+  const images = new Uint8Array(exampleCount * cifarImageBytes);
   const labels = new Uint8Array(exampleCount);
   for (const [i, file] of files.entries()) {
     const first = i * recordsPerFile;
     const fileLabels = labels.subarray(first, first + recordsPerFile);
-    decodeRecordsInPlace(await readKnownFile(file), images.subarray(first * imageBytes), fileLabels);
+    const fileImages = images.subarray(first * cifarImageBytes);
+    decodeRecordsInPlace(await readKnownFile(file), fileImages, fileLabels, labelLayout);
     requireLabels(fileLabels, classNames.length, file.path);
   }
-  return { images, labels, exampleCount };
+  return { exampleCount, labels, pixels: { kind: "memory", bytes: images } };
 }
 
-/**
- * Turns records of planes (label, then CHW) into labels and pixels (HWC).
- *
- * @param records labels.length records of 3,073 bytes
- * @param images room for labels.length * 3,072 bytes
- */
-export function decodeRecordsInPlace(records: Uint8Array, images: Uint8Array, labels: Uint8Array): void {
-  for (let i = 0; i < labels.length; i++) {
-    const record = i * recordBytes;
-    labels[i] = records[record] ?? 0;
-    let to = i * imageBytes;
-    for (let red = record + 1; red <= record + planeBytes; red++) {
-      images[to] = records[red] ?? 0;
-      images[to + 1] = records[red + planeBytes] ?? 0;
-      images[to + 2] = records[red + 2 * planeBytes] ?? 0;
-      to += channels;
-    }
-  }
-}
-
-/** The six files in order, fetched if they are missing from the cache and may be. */
-async function locateAll(options: LoadOptions, archive: RemoteArchive): Promise<FoundFile[]> {
-  const root = options.dataDirectory ?? options.cacheDirectory;
-  const folders = [join(root, archive.folder), join(root, "cifar10"), root];
-  const canFetch = options.dataDirectory === undefined && options.download;
-  const firstLook = await findAll(folders);
-  if (typeof firstLook !== "string") return firstLook;
-  if (canFetch) await fetchArchive(archive, root, { onProgress: options.onProgress });
-  const secondLook = canFetch ? await findAll(folders) : firstLook;
-  if (typeof secondLook !== "string") return secondLook;
-  const nextStep =
-    options.dataDirectory === undefined
-      ? "allow the download, or name a folder that has the files with --data-dir or DOWNPOUR_DATA_DIR"
-      : `put the files of ${archive.name} there, or leave out --data-dir and DOWNPOUR_DATA_DIR to fetch them`;
-  throw missingFileError("cifar10", secondLook, folders, nextStep);
-}
-
-/** All six files, or the name of the first that is missing. */
-async function findAll(folders: readonly string[]): Promise<FoundFile[] | string> {
-  const all: FoundFile[] = [];
-  for (const known of [...trainFiles, ...testFiles]) {
-    const found = await findKnownFile(folders, [known]);
-    if (found === undefined) return known.name;
-    all.push(found);
-  }
-  return all;
+function filesIn(archive: RemoteArchive): ArchivedFiles {
+  return { dataset: "cifar10", files: allFiles, archive };
 }

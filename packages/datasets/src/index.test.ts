@@ -3,11 +3,13 @@ import * as datasets from "./index.ts";
 
 test("the package exports exactly these values", () => {
   expect(Object.keys(datasets).sort()).toEqual([
+    "BatchReader",
     "batchCount",
     "batchRange",
+    "createNormalizer",
     "createRandom",
+    "decodeImage",
     "epochOrder",
-    "fillBatchInPlace",
     "loadDataset",
     "verifyDataset",
   ]);

@@ -3,12 +3,12 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 
-/** A published file, known by its size and checksum. */
+/** A published file, known by its size and, where one is published, its checksum. */
 export interface KnownFile {
   readonly name: string;
   readonly bytes: number;
   /** Hex. */
-  readonly sha256: string;
+  readonly sha256?: string;
 }
 
 /** A known file that exists at a path; whether it is intact is not yet known. */
@@ -36,7 +36,7 @@ export async function findKnownFile(
 }
 
 /**
- * Reads a known file and checks its size, then its checksum.
+ * Reads a known file and checks its size, then its checksum if it is known.
  *
  * @throws DownpourError `corruptData` if either differs, `notFound` if the file is gone, `environment` if it cannot
  * be read
@@ -51,6 +51,7 @@ export async function readKnownFile({ path, known }: FoundFile): Promise<Buffer>
     );
   }
   const content = await readOrExplain(path);
+  if (known.sha256 === undefined) return content;
   const sha256 = createHash("sha256").update(content).digest("hex");
   if (sha256 === known.sha256) return content;
   throw new DownpourError(

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { decodeRecordsInPlace } from "./cifar10.ts";
-import type { DatasetSpec, LoadOptions } from "./dataset.ts";
+import { decodeRecordsInPlace } from "./cifar.ts";
+import type { DatasetSpec, LoadOptions, Split } from "./dataset.ts";
 import { loadDataset, verifyDataset } from "./load.ts";
 import { readMnist } from "./mnist.ts";
 
@@ -21,6 +21,11 @@ const options = (more: Partial<LoadOptions> = {}): LoadOptions => ({
   download: false,
   ...more,
 });
+
+function bytesOf({ pixels }: Split): Uint8Array {
+  if (pixels.kind !== "memory") throw new Error("the pixels are not in memory");
+  return pixels.bytes;
+}
 
 describe("any data set", () => {
   test("the fingerprint depends on the data, the seed and the limit, and on nothing else", async () => {
@@ -45,7 +50,7 @@ describe("any data set", () => {
     expect([whole.train.exampleCount, whole.validation.exampleCount, whole.test.exampleCount]).toEqual([
       270, 30, 50,
     ]);
-    expect(limited.train.images).toEqual(whole.train.images.slice(0, 100 * 784));
+    expect(bytesOf(limited.train)).toEqual(bytesOf(whole.train).slice(0, 100 * 784));
     expect(limited.train.labels).toEqual(whole.train.labels.slice(0, 100));
     expect(limited.validation).toEqual(whole.validation);
     expect(limited.test).toEqual(whole.test);
@@ -59,6 +64,10 @@ describe("any data set", () => {
     });
     await expect(loadDataset(mnist, options({ trainLimit: 0 }))).rejects.toMatchObject({ code: "usage" });
     await expect(loadDataset(digits, options({ seed: 0.1 }))).rejects.toMatchObject({ code: "usage" });
+    const oneMean = { kind: "perChannel", mean: [0.5], deviation: [0.5] } as const;
+    await expect(
+      verifyDataset({ name: "cifar10" }, options({ normalization: oneMean })),
+    ).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("3 channels") });
     await expect(verifyDataset({ ...digits, trainCount: -5 }, options())).rejects.toMatchObject({
       code: "usage",
     });
@@ -132,7 +141,7 @@ test("a CIFAR record of planes becomes a label and pixels of red, green and blue
   }
   const images = new Uint8Array(2 * 3072);
   const labels = new Uint8Array(2);
-  decodeRecordsInPlace(records, images, labels);
+  decodeRecordsInPlace(records, images, labels, { labelBytes: 1, labelOffset: 0 });
   expect([...labels]).toEqual([4, 5]);
   expect([...images.subarray(0, 6)]).toEqual([10, 20, 30, 10, 20, 30]);
   expect([...images.subarray(3069, 3075)]).toEqual([10, 20, 30, 11, 21, 31]);

@@ -15,10 +15,14 @@ import {
 } from "./known-file.ts";
 import { requireLabels } from "./labels.ts";
 
+interface ChecksummedFile extends KnownFile {
+  readonly sha256: string;
+}
+
 /** One of the four published files, as it is published (gzipped) and unpacked. */
 interface MnistFile {
-  readonly packed: KnownFile;
-  readonly raw: KnownFile;
+  readonly packed: ChecksummedFile;
+  readonly raw: ChecksummedFile;
 }
 
 function mnistFile(
@@ -97,7 +101,7 @@ async function readSplit(
   const images = parseIdx(await readUnpacked(foundImages), foundImages.path, imageDimensions).values;
   const labels = parseIdx(await readUnpacked(foundLabels), foundLabels.path, [exampleCount]).values;
   requireLabels(labels, 10, foundLabels.path);
-  return { images, labels, exampleCount };
+  return { exampleCount, labels, pixels: { kind: "memory", bytes: images } };
 }
 
 async function locate(

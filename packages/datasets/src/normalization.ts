@@ -1,41 +1,106 @@
-import type { Normalization } from "./dataset.ts";
+import { DownpourError } from "@downpour/errors";
+import type {
+  EncodedPixels,
+  ImageShape,
+  LoadOptions,
+  Normalization,
+  NormalizationSpec,
+  Split,
+} from "./dataset.ts";
+import type { DecodedFormat } from "./decode.ts";
+import { epochOrder } from "./epoch-order.ts";
+import { type PixelStatistics, perChannelStatistics, positionStatistics } from "./pixel-statistics.ts";
+import { decodeExamples, type UnreadableExample } from "./read-encoded.ts";
+
+/** Statistics of encoded images are those of so many training images at most, chosen by seed. */
+export const sampledImagesMax = 2_000;
 
 /**
- * Mean and deviation of each channel, in units of 0..1 pixel values:
+ * Checks a given normalisation against the channels of the data.
  *
- *   mean = sum(x) / n / 255,  deviation = sqrt(sum(x^2) / n - (sum(x) / n)^2) / 255.
- *
- * The sums are taken over a histogram, in integers, so they are exact and independent of order. A channel that
- * never varies has the deviation 1, which leaves its normalised values at 0.
- *
- * @param images bytes whose last, fastest dimension is the channel
+ * @throws DownpourError `usage`
  */
-export function normalizationOf(images: Uint8Array, channels: number): Normalization {
-  const histogram = new Uint32Array(channels * 256);
-  for (let channel = 0; channel < channels; channel++) {
-    const first = channel * 256;
-    for (let i = channel; i < images.length; i += channels) {
-      const bin = first + (images[i] ?? 0);
-      histogram[bin] = (histogram[bin] ?? 0) + 1;
-    }
+export function checkNormalization(spec: NormalizationSpec | undefined, channels: number): void {
+  if (spec?.kind !== "perChannel") return;
+  const { mean, deviation } = spec;
+  if (mean === undefined && deviation === undefined) return;
+  if (mean?.length !== channels || deviation?.length !== channels) {
+    throw new DownpourError(
+      "usage",
+      `normalization has ${mean?.length ?? 0} means and ${deviation?.length ?? 0} deviations, but the images have ` +
+        `${channels} channels: give both, one number a channel, or leave both out to have them computed`,
+      { facts: { means: mean?.length ?? 0, deviations: deviation?.length ?? 0, channels } },
+    );
   }
-  const count = images.length / channels;
-  const perChannel = Array.from({ length: channels }, (_, channel) =>
-    momentsOf(histogram.subarray(channel * 256, channel * 256 + 256), count),
+  if (mean.every(Number.isFinite) && deviation.every((value) => Number.isFinite(value) && value > 0)) return;
+  throw new DownpourError(
+    "usage",
+    `normalization has the means ${mean.join(", ")} and deviations ${deviation.join(", ")}: they must be finite, ` +
+      "and deviations more than 0, in units of 0..1 pixel values",
+    { facts: { means: mean.join(", "), deviations: deviation.join(", ") } },
   );
-  return {
-    mean: perChannel.map(({ mean }) => mean / 255),
-    deviation: perChannel.map(({ deviation }) => (deviation > 0 ? deviation / 255 : 1)),
-  };
 }
 
-function momentsOf(histogram: Uint32Array, count: number): { mean: number; deviation: number } {
-  let sum = 0;
-  let sumOfSquares = 0;
-  for (const [value, times] of histogram.entries()) {
-    sum += value * times;
-    sumOfSquares += value * value * times;
+/**
+ * The normalisation of a data set, from its training split: all of it where it is in memory, else up to
+ * {@link sampledImagesMax} images at evaluation size, chosen by seed, without those that cannot be read.
+ *
+ * @throws DownpourError `corruptData` if none of them can be read
+ */
+export async function normalizationOf(
+  train: Split,
+  format: DecodedFormat,
+  options: Pick<LoadOptions, "seed" | "normalization" | "onProgress">,
+): Promise<Normalization> {
+  const spec = options.normalization ?? { kind: "perChannel" };
+  checkNormalization(spec, format.channels);
+  if (spec.kind === "none") return constantNormalization(format);
+  if (spec.kind === "perChannel" && spec.mean !== undefined && spec.deviation !== undefined) {
+    return { kind: "perChannel", mean: spec.mean, deviation: spec.deviation };
   }
-  const mean = sum / count;
-  return { mean, deviation: Math.sqrt(Math.max(0, sumOfSquares / count - mean * mean)) };
+  const statistics = spec.kind === "perChannel" ? perChannelStatistics(format) : positionStatistics(format);
+  const { pixels } = train;
+  if (pixels.kind === "memory") statistics.add(pixels.bytes);
+  else await addSample(statistics, pixels, train.exampleCount, format, options);
+  return statistics.normalization();
+}
+
+function constantNormalization({ channels }: ImageShape): Normalization {
+  const perChannel = (value: number) => new Array<number>(channels).fill(value);
+  return { kind: "perChannel", mean: perChannel(0), deviation: perChannel(1) };
+}
+
+/** Sets the sequences of this use apart from those of others with the same seed. */
+const sampleEpoch = -1;
+
+async function addSample(
+  statistics: PixelStatistics,
+  pixels: EncodedPixels,
+  exampleCount: number,
+  format: DecodedFormat,
+  { seed, onProgress }: Pick<LoadOptions, "seed" | "onProgress">,
+): Promise<void> {
+  const examples = epochOrder(seed, sampleEpoch, exampleCount).subarray(0, sampledImagesMax).sort();
+  const bytesPerImage = format.height * format.width * format.channels;
+  let done = 0;
+  const failures = await decodeExamples({ pixels, format, examples }, (_, image) => {
+    statistics.add(image);
+    done++;
+    onProgress?.({
+      what: "statistics of training images",
+      doneBytes: done * bytesPerImage,
+      totalBytes: examples.length * bytesPerImage,
+    });
+  });
+  if (done > 0 || examples.length === 0) return;
+  throw noneReadable(examples.length, failures[0]?.unreadable);
+}
+
+function noneReadable(count: number, first: UnreadableExample | undefined): DownpourError {
+  return new DownpourError(
+    "corruptData",
+    `none of ${count} training images could be read; the first is ${first?.name} (${first?.reason}): check that the ` +
+      "files are JPEG or PNG images and that this user may read them",
+    { facts: { count, first: first?.name ?? null, reason: first?.reason ?? null } },
+  );
 }

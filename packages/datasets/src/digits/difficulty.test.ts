@@ -1,13 +1,11 @@
 import { expect, test } from "vitest";
-import { batchCount, batchRange } from "../batches.ts";
 import type { Dataset, Split } from "../dataset.ts";
 import { epochOrder } from "../epoch-order.ts";
-import { fillBatchInPlace } from "../fill-batch.ts";
 import { loadDataset } from "../load.ts";
+import { createNormalizer } from "../normalizer.ts";
 
 const pixels = 784;
 const classes = 10;
-const batchSize = 50;
 
 /** logits[c] = bias[c] + sum over p of weight[c, p] x[p]; the bias is the last column. */
 function classScores(weights: Float64Array, image: Float32Array): number[] {
@@ -25,13 +23,12 @@ function forEachExample(
   order: Uint32Array,
   visit: (image: Float32Array, label: number) => void,
 ): void {
-  const images = new Float32Array(batchSize * pixels);
-  const labels = new Int32Array(batchSize);
-  for (let batch = 0; batch < batchCount(order.length, batchSize); batch++) {
-    const { begin, end } = batchRange(batch, batchSize, order.length);
-    fillBatchInPlace(split, dataset, order.subarray(begin, end), images, labels);
-    for (let i = 0; i < end - begin; i++)
-      visit(images.subarray(i * pixels, (i + 1) * pixels), labels[i] ?? 0);
+  const normalizeInto = createNormalizer(dataset);
+  const bytes = split.pixels.kind === "memory" ? split.pixels.bytes : new Uint8Array();
+  const image = new Float32Array(pixels);
+  for (const example of order) {
+    normalizeInto(bytes, example * pixels, image, 0, 1);
+    visit(image, split.labels[example] ?? 0);
   }
 }
 

@@ -83,7 +83,7 @@ async function drawSplit(
     });
     await setImmediate();
   }
-  return { images, labels, exampleCount };
+  return { exampleCount, labels, pixels: { kind: "memory", bytes: images } };
 }
 
 function requireCount(name: string, value: number): void {
