@@ -3,5 +3,12 @@ import * as api from "./index.ts";
 
 // A change here is a change of the public API: say so in the changelog.
 test("the package exports these names and no others", () => {
-  expect(Object.keys(api).sort()).toEqual(["buildModel", "correctCount", "crossEntropy", "modelWeights"]);
+  expect(Object.keys(api).sort()).toEqual([
+    "buildModel",
+    "checkModel",
+    "correctCount",
+    "crossEntropy",
+    "memoryEstimate",
+    "modelWeights",
+  ]);
 });

@@ -1,4 +1,7 @@
-export { buildModel } from "./build-model.ts";
+export { type BuiltModel, buildModel } from "./build-model.ts";
+export { checkModel } from "./check-model.ts";
 export { correctCount, crossEntropy } from "./loss.ts";
+export { type MemoryEstimate, memoryEstimate } from "./memory-estimate.ts";
 export type { Activation, InputShape, ModelOptions } from "./model-options.ts";
 export { type ModelWeight, modelWeights, type WeightRole } from "./model-weights.ts";
+export type { ModelContext, ModelFunction } from "./module-model.ts";
