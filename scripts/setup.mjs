@@ -1,42 +1,54 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readSetupConfig } from "../packages/worker/setup/config.mjs";
-import { provideLibtensorflow } from "../packages/worker/setup/libtensorflow.mjs";
 import { withLock } from "../packages/worker/setup/lock.mjs";
-import { checkBeforeSetup, formatMissing, nodeVersion } from "../packages/worker/setup/requirements.mjs";
-import { SetupError } from "../packages/worker/setup/setup-error.mjs";
+import { nativeNeed, provideNative, refuseMissing } from "../packages/worker/setup/native.mjs";
 import { build, isBuilt } from "./build.mjs";
 import { install, isInstalled } from "./install.mjs";
-import { readStamp, writeStamp } from "./stamps.mjs";
+import { readStamp, removeStamp, writeStamp } from "./stamps.mjs";
 import { runMain, say } from "./terminal.mjs";
 import { stampFolder } from "./workspace.mjs";
 
-/** Written when the whole set-up has succeeded once: the machine has what it needs. */
-const readyStamp = "ready";
+/** Written when this machine could not get native TensorFlow: only "npm run setup" tries again. */
+const portableStamp = "portable";
 
 /**
- * Makes a bare clone ready to run: checks the machine, installs the packages, provides libtensorflow, builds. Each
- * phase is left out when nothing it reads has changed. What it says goes to standard error.
+ * Makes a bare clone ready to run: checks the machine, installs the packages, provides libtensorflow where it can,
+ * builds. Each phase is left out when nothing it reads has changed. What it says goes to standard error.
  *
- * @param {{ quiet?: boolean }} [options] quiet: say nothing when all was ready already
- * @throws {SetupError}
+ * @param {{ quiet?: boolean }} [options] quiet: say nothing when all was ready already, and try nothing again that
+ *   failed and can be done without
+ * @throws {import("../packages/worker/setup/setup-error.mjs").SetupError}
  */
 export async function setUp({ quiet = false } = {}) {
   const startedMs = Date.now();
   const config = readSetupConfig();
-  const first = readStamp(readyStamp) === undefined;
-  const missing = formatMissing(first ? checkBeforeSetup(config) : [nodeVersion(config)]);
-  if (missing !== undefined) throw new SetupError(missing);
+  refuseMissing(config);
   const installed = isInstalled();
   if (!installed) await underLock(isInstalled, install);
-  const { source, changed } = await provideLibtensorflow({ config, log: say });
-  if (changed) say(`linked TensorFlow, ${source}`);
+  const isSettled = quiet && nativeNeed(config) === "try" && readStamp(portableStamp) !== undefined;
+  const changed = !isSettled && (await setUpNative(config));
   const built = isBuilt();
   if (!built) await underLock(isBuilt, build);
-  writeStamp(readyStamp, "");
   const nothingToDo = installed && built && !changed;
   const seconds = ((Date.now() - startedMs) / 1000).toFixed(1);
   if (!quiet) say(nothingToDo ? "all was ready" : `done, ${seconds} s`);
+}
+
+/**
+ * @param {import("../packages/worker/setup/config.mjs").SetupConfig} config
+ * @returns {Promise<boolean>} whether native TensorFlow was linked now
+ */
+async function setUpNative(config) {
+  const outcome = await provideNative({ config, log: say });
+  if (outcome.state === "portable") {
+    say(outcome.line);
+    writeStamp(portableStamp, "");
+  }
+  if (outcome.state !== "linked") return false;
+  removeStamp(portableStamp);
+  if (outcome.changed) say(`linked TensorFlow, ${outcome.source}`);
+  return outcome.changed;
 }
 
 /**

@@ -26,6 +26,11 @@ export function writeStamp(name, hash) {
   fs.writeFileSync(path.join(stampFolder, name), hash);
 }
 
+/** @param {string} name */
+export function removeStamp(name) {
+  fs.rmSync(path.join(stampFolder, name), { force: true });
+}
+
 /**
  * @param {string[]} files
  * @param {string[]} [facts] other things that matter

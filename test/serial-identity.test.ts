@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { batchCount, batchRange, epochOrder, fillBatchInPlace, loadDataset } from "@downpour/datasets";
+import { BatchReader, batchCount, loadDataset } from "@downpour/datasets";
 import { buildModel, crossEntropy, modelWeights } from "@downpour/models";
 import { loadTensorflow } from "@downpour/worker";
 import { describe, expect, it } from "vitest";
@@ -31,23 +31,24 @@ async function trainSerially(epochs: number): Promise<Map<string, Float32Array>>
   const options = { cacheDirectory: makeFolder(), seed: 7, validation: 100, download: false };
   const dataset = await loadDataset({ name: "digits", trainCount: 1100, testCount: 200 }, options);
   const shape = { height: 28, width: 28, channels: 1, classCount: 10 };
-  const model = buildModel({ name: "mlp", hiddenUnits: [32], activation: "relu" }, shape, 7);
+  const { model } = await buildModel({ name: "mlp", hiddenUnits: [32], activation: "relu" }, shape, 7);
   const tensors = modelWeights(model).map(({ name, variable }) => ({
     name,
     variable,
     weights: variable.dataSync().slice() as Float32Array,
     velocity: new Float32Array(variable.size),
   }));
+  const reader = new BatchReader(dataset, { seed: 7, batchSize: 20, augmentation: undefined });
+  const images = new Float32Array(20 * 784);
+  const targets = new Float32Array(20 * 10);
   for (let epoch = 0; epoch < epochs; epoch++) {
-    const order = epochOrder(7, epoch, dataset.train.exampleCount);
     for (let batch = 0; batch < batchCount(dataset.train.exampleCount, 20); batch++) {
-      const { begin, end } = batchRange(batch, 20, dataset.train.exampleCount);
-      const images = new Float32Array((end - begin) * 784);
-      const labels = new Int32Array(end - begin);
-      fillBatchInPlace(dataset.train, dataset, order.subarray(begin, end), images, labels);
+      const { count } = await reader.readTraining({ epoch, batch }, { images, targets });
       const { grads } = tf.variableGrads(() => {
-        const logits = model.apply(tf.tensor4d(images, [end - begin, 28, 28, 1]), { training: true });
-        return crossEntropy(tf.tensor1d(labels, "int32"), logits as never);
+        const logits = model.apply(tf.tensor4d(images.slice(0, count * 784), [count, 28, 28, 1]), {
+          training: true,
+        });
+        return crossEntropy(tf.tensor2d(targets.slice(0, count * 10), [count, 10]), logits as never);
       });
       for (const { variable, weights, velocity } of tensors) {
         const gradient = grads[variable.name]?.dataSync() as Float32Array;

@@ -32,6 +32,7 @@ const permanentCodes: readonly ErrorCode[] = [
 export class LocalCluster {
   readonly #options: LocalClusterOptions;
   readonly #running = new Set<RoleProcess>();
+  readonly #noticed = new Set<string>();
   readonly #started = new Map<string, number>();
   #restartsLeft: number;
   #stopping = false;
@@ -54,7 +55,8 @@ export class LocalCluster {
     const { job, jobFile, runDirectory } = this.#options;
     const { host, port, servers, workers } = job.cluster;
     // Said outright, so that the environment of the launcher does not decide otherwise.
-    const data = job.data.directory === undefined ? [] : ["--data-dir", job.data.directory];
+    const compute = ["--device", job.worker.device];
+    if (job.data.directory !== undefined) compute.push("--data-dir", job.data.directory);
     const listen = ["--host", host];
     const coordinatorArgs = ["coordinator", jobFile, "--run-dir", runDirectory, ...listen];
     if (port !== undefined) coordinatorArgs.push("--port", String(port));
@@ -65,8 +67,8 @@ export class LocalCluster {
     ]);
     if (this.#stopping) return this.#coordinatorAddress;
     for (let i = 0; i < servers; i++) this.#startMember("server", listen);
-    this.#startMember("evaluator", data);
-    for (let i = 0; i < workers; i++) this.#startMember("worker", data);
+    this.#startMember("evaluator", compute);
+    for (let i = 0; i < workers; i++) this.#startMember("worker", compute);
     return this.#coordinatorAddress;
   }
 
@@ -104,7 +106,7 @@ export class LocalCluster {
   }
 
   #start(name: string, args: readonly string[]): RoleProcess {
-    const role = startRole(name, args, this.#options.logDirectory);
+    const role = startRole(name, args, this.#options.logDirectory, (text) => this.#warnOnce(text));
     this.#running.add(role);
     const replaceable = name.startsWith("worker") || name.startsWith("evaluator");
     void role.exit.then((exit) => {
@@ -112,6 +114,13 @@ export class LocalCluster {
       if (!this.#stopping && !replaceable && exit.status !== 0) this.#fail(exitError(role, exit));
     });
     return role;
+  }
+
+  /** Says what a member noticed; what all of them notice is said once. */
+  #warnOnce(text: string): void {
+    if (this.#noticed.has(text)) return;
+    this.#noticed.add(text);
+    this.#options.onWarning(text);
   }
 
   /** Whether a dead worker or evaluator is replaced; otherwise the job may have to fail. */

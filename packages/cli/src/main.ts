@@ -2,6 +2,7 @@ import { codeOf, DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
 import { jobFileReference } from "@downpour/job";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
+import { addBench } from "./commands/bench.ts";
 import { doctor } from "./commands/doctor.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
@@ -83,6 +84,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     .option("--target-accuracy <share>", "stop at this validation accuracy, 0 to 1")
     .option("--train-limit <count>", "train on the first so many examples only")
     .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
+    .option("--device <device>", "auto, cpu, cuda, webgpu or portable (DOWNPOUR_DEVICE)")
     .option("--port <port>", "port of the coordinator")
     .option("--run-dir <folder>", "folder for logs and results")
     .option(
@@ -94,10 +96,12 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       done(await train(job, options, config, reporter())),
     );
 
+  addBench(program, config, reporter);
+
   program
     .command("doctor")
-    .description("check what this machine has and lacks")
-    .action(() => done(doctor(reporter())));
+    .description("list the devices of this machine, and what it lacks for the others")
+    .action(async () => done(await doctor(reporter())));
 
   program
     .command("job-file")
@@ -131,6 +135,10 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     const article = role === "worker" ? "a" : "an";
     joining(program.command(role).description(`run ${article} ${role} that joins a coordinator`))
       .option("--data-dir <folder>", "folder of the data files on this machine (DOWNPOUR_DATA_DIR)")
+      .option(
+        "--device <device>",
+        "auto, cpu, cuda, webgpu or portable; the job's without it (DOWNPOUR_DEVICE)",
+      )
       .action(async (options: RoleOptions) => {
         await memberRole(role, options, config);
         ended();

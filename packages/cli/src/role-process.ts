@@ -34,7 +34,12 @@ export interface RoleProcess {
  * Starts a role. Its structured log and its standard error go to files in `logDirectory`; it stops when this
  * process ends, however that happens.
  */
-export function startRole(name: string, args: readonly string[], logDirectory: string): RoleProcess {
+export function startRole(
+  name: string,
+  args: readonly string[],
+  logDirectory: string,
+  onNotice: (text: string) => void,
+): RoleProcess {
   const logFile = join(logDirectory, `${name}.jsonl`);
   const errors = openSync(join(logDirectory, `${name}.stderr`), "a");
   let child: ChildProcess;
@@ -54,6 +59,10 @@ export function startRole(name: string, args: readonly string[], logDirectory: s
     child.on("message", (message: ChildMessage) => {
       if (message.type === "listening") {
         resolve(message.address);
+        return;
+      }
+      if (message.type === "notice") {
+        onNotice(message.text);
         return;
       }
       failure = message;

@@ -6,6 +6,7 @@ import path from "node:path";
  *
  * @typedef {object} SetupConfig
  * @property {string | undefined} libtensorflow `DOWNPOUR_LIBTENSORFLOW`: a folder or a wheel to use
+ * @property {string} device `DOWNPOUR_DEVICE`, what workers are to compute on; `auto` without it
  * @property {string} cacheFolder where built libraries are kept, for all checkouts of this user
  * @property {string | undefined} compiler `CXX`
  * @property {string | undefined} python `PYTHON`
@@ -26,6 +27,7 @@ export function readSetupConfig(env = process.env, machine = {}) {
     env.DOWNPOUR_CACHE_DIR || path.join(env.XDG_CACHE_HOME || path.join(home, ".cache"), "downpour");
   return {
     libtensorflow: env.DOWNPOUR_LIBTENSORFLOW || undefined,
+    device: env.DOWNPOUR_DEVICE || "auto",
     cacheFolder: path.resolve(cacheFolder),
     compiler: env.CXX || undefined,
     python: env.PYTHON || undefined,

@@ -1,6 +1,7 @@
 /** What the set-up takes from the environment and the machine. */
 export interface SetupConfig {
   libtensorflow: string | undefined;
+  device: string;
   cacheFolder: string;
   compiler: string | undefined;
   python: string | undefined;
@@ -40,6 +41,9 @@ export declare function provideLibtensorflow(options?: {
   config?: SetupConfig;
   tfjsFolder?: string | undefined;
 }): Promise<{ source: string; changed: boolean }>;
+
+/** Whether native TensorFlow is linked into tfjs-node; without it, the device `auto` is the portable one. */
+export declare function hasNativeTensorflow(): boolean;
 
 /** The addon to `require` before tfjs-node, which keeps TensorFlow's notices off the terminal; undefined without one. */
 export declare function quietAddonPath(): string | undefined;

@@ -5,7 +5,7 @@ import { readSetupConfig } from "./config.mjs";
 import { planLibrary, provideLibrary } from "./library.mjs";
 import { findTfjsFolder, linkFolder, tfjsPlaces } from "./link.mjs";
 import { tensorflowVersion, wheelFor } from "./pins.mjs";
-import { ChecksumError, messageOf, SetupError } from "./setup-error.mjs";
+import { ChecksumError, messageOf, SetupError, summaryOf } from "./setup-error.mjs";
 import { hasTfjsDownload, useTfjsDownload } from "./tfjs-download.mjs";
 
 /**
@@ -50,7 +50,8 @@ export async function provideLibtensorflow(options = {}) {
   } catch (error) {
     failures.push({ way: "tfjs-node's own download", reason: messageOf(error) });
   }
-  throw new SetupError(nothingWorked(failures));
+  const summary = failures.map(({ way, reason }) => `${way}: ${summaryOf(reason)}`).join("; ");
+  throw new SetupError(nothingWorked(failures), { summary });
 }
 
 /**

@@ -53,6 +53,15 @@ export function hasAddon(tfjsFolder) {
 }
 
 /**
+ * @returns {boolean} whether native TensorFlow is linked into the installed tfjs-node; without it, the device `auto` is
+ *   the portable one
+ */
+export function hasNativeTensorflow() {
+  const tfjsFolder = findTfjsFolder();
+  return tfjsFolder !== undefined && hasAddon(tfjsFolder);
+}
+
+/**
  * The addon that loads libtensorflow without its start-up notice. `require` it before tfjs-node, in the same process.
  *
  * @returns {string | undefined} undefined when tfjs-node uses its own download, or nothing is set up

@@ -3,5 +3,14 @@ import * as api from "./index.ts";
 
 // A change here is a change of the public API: say so in the changelog.
 test("the package exports these names and no others", () => {
-  expect(Object.keys(api).sort()).toEqual(["loadTensorflow", "runMember"]);
+  expect(Object.keys(api).sort()).toEqual([
+    "Network",
+    "alignedFloats",
+    "chosenDevice",
+    "findDevices",
+    "hasBfloat16",
+    "loadTensorflow",
+    "measureSteps",
+    "runMember",
+  ]);
 });

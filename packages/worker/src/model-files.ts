@@ -1,9 +1,9 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Dataset } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
 import { elementCount, type Manifest } from "@downpour/parameter-vector";
 import type * as tf from "@tensorflow/tfjs";
+import type { DatasetFacts } from "./input-service.ts";
 import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 import type { Tensorflow } from "./tensorflow.ts";
 
@@ -57,7 +57,26 @@ export interface TrainedModel {
   readonly model: tf.LayersModel;
   readonly manifest: Manifest;
   readonly vector: Float32Array;
-  readonly dataset: Dataset;
+  readonly dataset: Omit<DatasetFacts, "data">;
+}
+
+/** Writes a LayersModel as all loaders of tfjs read it, without tfjs-node's own handler for `file://`. */
+function layersModelWriter(tensorflow: Tensorflow, directory: string): tf.io.IOHandler {
+  return tensorflow.io.withSaveHandler(async ({ weightData, weightSpecs, modelTopology, ...artifacts }) => {
+    const weightsFile = "weights.bin";
+    const { format, generatedBy, convertedBy } = artifacts;
+    const description = {
+      modelTopology,
+      format,
+      generatedBy,
+      convertedBy,
+      weightsManifest: [{ paths: [weightsFile], weights: weightSpecs }],
+    };
+    const weights = tensorflow.io.CompositeArrayBuffer.join(weightData);
+    await writeFile(join(directory, weightsFile), new Uint8Array(weights));
+    await writeFile(join(directory, "model.json"), JSON.stringify(description));
+    return { modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: "JSON" } };
+  });
 }
 
 /**
@@ -76,7 +95,7 @@ export async function writeModel(
   const probabilities = tensorflow.layers.softmax({ name: "probabilities" });
   const output = probabilities.apply(model.outputs[0] as tf.SymbolicTensor) as tf.SymbolicTensor;
   const exported = tensorflow.model({ inputs: model.inputs, outputs: output, name: model.name });
-  await exported.save(`file://${temporary}`);
+  await exported.save(layersModelWriter(tensorflow, temporary));
   const preprocessing = {
     height: dataset.height,
     width: dataset.width,

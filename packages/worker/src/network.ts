@@ -1,43 +1,91 @@
+import type { ComputeSpec } from "@downpour/job";
 import {
+  type BuiltModel,
   buildModel,
   correctCount,
   crossEntropy,
   type InputShape,
   type ModelOptions,
+  type ModelWeight,
   modelWeights,
 } from "@downpour/models";
 import { elementCount, type Manifest, makeManifest } from "@downpour/parameter-vector";
 import type * as tf from "@tensorflow/tfjs";
+import { adoptLayers, StepContext } from "./native/adopt-layers.ts";
+import { nodeBackendOf } from "./native/node-backend.ts";
+import { alignedFloats } from "./shared-memory.ts";
+import { withBfloat16 } from "./step-graph/bfloat16.ts";
+import { GraphFunction, type GraphFunctionOptions, type Tolerance } from "./step-graph/graph-function.ts";
 import type { Tensorflow } from "./tensorflow.ts";
 
 /** A mini-batch as the readers fill it. */
 export interface Batch {
   /** Normalized, [count, height, width, channels]. */
   readonly images: Float32Array;
-  /** Class indices. */
-  readonly labels: Int32Array;
+  /** Target distributions, [count, classes]; rows add up to 1. */
+  readonly targets: Float32Array;
   readonly count: number;
 }
 
+export interface NetworkOptions {
+  readonly model: ModelOptions;
+  readonly input: InputShape;
+  /** Decides the initial weights. */
+  readonly seed: number;
+  readonly compute: ComputeSpec;
+  /** Told what a user should know, for example that a model can't be one graph. */
+  readonly onNotice: (notice: string) => void;
+}
+
+/** Seed of one step's randomness (dropout): two 32-bit integers. */
+export type StepSeed = readonly [number, number];
+
 /**
- * A model whose weights live in a parameter vector: takes weights from one, computes loss and gradient into one.
- * Runs op by op on tfjs-node.
+ * Difference between graph and eager that passes at first use: for float32, rounding in another order. In bfloat16
+ * (8 bits of mantissa) the rounding of every layer adds up, but a wrong graph would be off by 1 and more.
  */
+const tolerances: Readonly<Record<ComputeSpec["precision"], Tolerance>> = {
+  float32: { of: "worst", bound: 1e-3 },
+  bf16: { of: "median", bound: 0.5 },
+};
+
+/** A model whose weights live in a parameter vector: computes loss and gradient, and measures. */
 export class Network {
   readonly manifest: Manifest;
+  /** From images to logits, without the auxiliary classifiers. */
   readonly model: tf.LayersModel;
+  /** Parameter vector; whoever writes it changes the model. In shared memory. */
+  readonly weights: Float32Array;
+  /** Where gradients go, and batch statistics at the places of moving statistics. In shared memory. */
+  readonly gradient: Float32Array;
   readonly #tf: Tensorflow;
-  readonly #input: InputShape;
-  readonly #variables: readonly tf.Variable[];
+  readonly #options: NetworkOptions;
+  readonly #built: BuiltModel;
+  readonly #weights: readonly ModelWeight[];
+  readonly #context = new StepContext();
+  readonly #loss = new Float32Array(1);
+  /** Where the outputs of a step go: the loss, then each tensor's part of the gradient. */
+  readonly #stepResults: readonly Float32Array[];
+  readonly #step: GraphFunction;
+  readonly #forward: GraphFunction;
 
-  constructor(tensorflow: Tensorflow, options: ModelOptions, input: InputShape, seed: number) {
+  private constructor(tensorflow: Tensorflow, options: NetworkOptions, built: BuiltModel) {
     this.#tf = tensorflow;
-    this.#input = input;
-    this.model = buildModel(options, input, seed);
-    const weights = modelWeights(this.model);
-    this.#variables = weights.map((weight) => weight.variable);
+    this.#options = options;
+    this.#built = built;
+    const { model } = built;
+    this.model =
+      model.outputs.length === 1
+        ? model
+        : tensorflow.model({
+            name: model.name,
+            inputs: model.inputs,
+            outputs: model.outputs[0] as tf.SymbolicTensor,
+          });
+    adoptLayers(tensorflow, model, this.#context);
+    this.#weights = modelWeights(model);
     this.manifest = makeManifest(
-      weights.map(({ name, shape, role, trainable }) => ({
+      this.#weights.map(({ name, shape, role, trainable }) => ({
         name,
         shape,
         role,
@@ -45,62 +93,153 @@ export class Network {
         decayed: role === "weight",
       })),
     );
-  }
-
-  /** Writes the model's weights into a parameter vector. Padding becomes 0. */
-  readWeightsInto(vector: Float32Array): void {
-    vector.fill(0);
-    for (const [i, tensor] of this.manifest.tensors.entries()) {
-      vector.set((this.#variables[i] as tf.Variable).dataSync() as Float32Array, tensor.offset);
-    }
-  }
-
-  /** Gives the model the weights of a parameter vector, which is copied. */
-  setWeights(vector: Float32Array): void {
-    this.#tf.tidy(() => {
-      for (const [i, { offset, shape }] of this.manifest.tensors.entries()) {
-        const values = vector.slice(offset, offset + elementCount(shape));
-        (this.#variables[i] as tf.Variable).assign(this.#tf.tensor(values, [...shape]));
-      }
-    });
+    this.weights = alignedFloats(this.manifest.length);
+    this.gradient = alignedFloats(this.manifest.length);
+    this.#stepResults = [
+      this.#loss,
+      ...this.manifest.tensors.map(({ offset, shape }) =>
+        this.gradient.subarray(offset, offset + elementCount(shape)),
+      ),
+    ];
+    const graph = this.#graphOptions();
+    this.#step = new GraphFunction(tensorflow, (feeds) => this.#stepOutputs(feeds), graph);
+    this.#forward = new GraphFunction(tensorflow, (feeds) => this.#forwardOutputs(feeds), graph);
   }
 
   /**
-   * Computes the mean loss of a batch and its gradient.
-   * @param gradient parameter vector that the gradient is written to; padding and untrained tensors are left as they are
-   * @returns mean cross-entropy in nats
+   * Builds the model; its seeded initial weights are in {@link weights} afterwards.
+   * @throws usage: the model does not fit the data set, or a user's model is none
    */
-  lossAndGradientInto(batch: Batch, gradient: Float32Array): number {
-    return this.#tf.tidy(() => {
-      const { images, labels } = this.#tensorsOf(batch);
-      const trained = this.#variables.filter((_, i) => this.manifest.tensors[i]?.trainable);
-      const { value, grads } = this.#tf.variableGrads(() => {
-        const logits = this.model.apply(images, { training: true }) as tf.Tensor2D;
-        return crossEntropy(labels, logits);
-      }, trained);
-      for (const [i, tensor] of this.manifest.tensors.entries()) {
-        const found = grads[(this.#variables[i] as tf.Variable).name];
-        if (found !== undefined) gradient.set(found.dataSync() as Float32Array, tensor.offset);
-      }
-      return value.dataSync()[0] as number;
+  static async create(tensorflow: Tensorflow, options: NetworkOptions): Promise<Network> {
+    const built = await buildModel(options.model, options.input, options.seed);
+    const network = new Network(tensorflow, options, built);
+    await network.#takeInitialWeights();
+    return network;
+  }
+
+  /**
+   * Computes the mean loss of a batch, and writes its gradient (and batch statistics) to {@link gradient}.
+   * @returns mean cross-entropy in nats, with the weighted losses of auxiliary classifiers
+   */
+  async computeGradient(batch: Batch, seed: StepSeed): Promise<number> {
+    const seedTensor = this.#tf.tensor1d(Int32Array.from(seed), "int32");
+    this.#context.seedValues = seed;
+    await this.#withFeeds(batch, [seedTensor], async (feeds) => {
+      await this.#step.run(feeds, this.#stepResults);
     });
+    return this.#loss[0] as number;
   }
 
   /** Sum of the losses over a batch, in nats, and how many examples are classified rightly. */
-  measure(batch: Batch): { lossSum: number; correct: number } {
-    return this.#tf.tidy(() => {
-      const { images, labels } = this.#tensorsOf(batch);
-      const logits = this.model.apply(images, { training: false }) as tf.Tensor2D;
-      const loss = crossEntropy(labels, logits).dataSync()[0] as number;
-      return { lossSum: loss * batch.count, correct: correctCount(labels, logits).dataSync()[0] as number };
+  async measure(batch: Batch): Promise<{ lossSum: number; correct: number }> {
+    const loss = new Float32Array(1);
+    const correct = new Float32Array(1);
+    await this.#withFeeds(batch, [], async (feeds) => {
+      await this.#forward.run(feeds, [loss, correct]);
+    });
+    return { lossSum: (loss[0] as number) * batch.count, correct: correct[0] as number };
+  }
+
+  /** Brings {@link weights} into the model, for those who use the model itself. */
+  syncModel(): void {
+    // On tfjs-node the variables are that memory; a copy would cut them off from it.
+    if (nodeBackendOf(this.#tf) !== undefined) return;
+    this.#tf.tidy(() => {
+      for (const [i, { offset, shape }] of this.manifest.tensors.entries()) {
+        const values = this.weights.slice(offset, offset + elementCount(shape));
+        this.#variable(i).assign(this.#tf.tensor(values, [...shape]));
+      }
     });
   }
 
-  #tensorsOf(batch: Batch): { images: tf.Tensor4D; labels: tf.Tensor1D } {
-    const { height, width, channels } = this.#input;
+  /** How many TensorFlow graphs are in use. */
+  get graphCount(): number {
+    return this.#step.graphCount + this.#forward.graphCount;
+  }
+
+  /** Gives back the graphs. */
+  release(): void {
+    this.#step.release();
+    this.#forward.release();
+  }
+
+  #variable(index: number): tf.Variable {
+    return (this.#weights[index] as ModelWeight).variable;
+  }
+
+  async #takeInitialWeights(): Promise<void> {
+    for (const [i, { offset }] of this.manifest.tensors.entries()) {
+      this.weights.set((await this.#variable(i).data()) as Float32Array, offset);
+    }
+    if (nodeBackendOf(this.#tf) === undefined) return;
+    // From here on the variables are the parameter vector's own memory.
+    this.#tf.tidy(() => {
+      for (const [i, { offset, shape }] of this.manifest.tensors.entries()) {
+        const values = this.weights.subarray(offset, offset + elementCount(shape));
+        this.#variable(i).assign(this.#tf.tensor(values, [...shape]));
+      }
+    });
+  }
+
+  async #withFeeds(
+    batch: Batch,
+    more: readonly tf.Tensor[],
+    use: (feeds: readonly tf.Tensor[]) => Promise<void>,
+  ): Promise<void> {
+    const { height, width, channels, classCount } = this.#options.input;
+    const { count } = batch;
+    this.syncModel();
+    const images = this.#tf.tensor4d(batch.images, [count, height, width, channels]);
+    const targets = this.#tf.tensor2d(batch.targets, [count, classCount]);
+    const made = [images, targets, ...more];
+    try {
+      await use([...made, ...this.#weights.map(({ variable }) => variable)]);
+    } finally {
+      for (const tensor of made) tensor.dispose();
+    }
+  }
+
+  /** Loss, then for each tensor of the manifest its gradient or batch statistic. */
+  #stepOutputs(feeds: readonly tf.Tensor[]): tf.Tensor[] {
+    const [images, targets, seed] = feeds as [tf.Tensor4D, tf.Tensor2D, tf.Tensor1D];
+    const { statistics } = this.#context;
+    this.#context.seed = seed;
+    statistics.clear();
+    const trained = this.#weights.filter(({ trainable }) => trainable).map(({ variable }) => variable);
+    const { value, grads } = this.#tf.variableGrads(() => this.#totalLoss(images, targets), trained);
+    const tensors = this.#weights.map(
+      ({ variable, shape }) => statistics.get(variable) ?? grads[variable.name] ?? this.#tf.zeros([...shape]),
+    );
+    return [value, ...tensors];
+  }
+
+  #totalLoss(images: tf.Tensor4D, targets: tf.Tensor2D): tf.Scalar {
+    const { model, auxiliaryLossWeight } = this.#built;
+    const outputs = model.apply(images, { training: true }) as tf.Tensor2D | tf.Tensor2D[];
+    const [logits, ...auxiliary] = Array.isArray(outputs) ? outputs : [outputs];
+    const losses = auxiliary.map((each) => this.#tf.mul(crossEntropy(targets, each), auxiliaryLossWeight));
+    return losses.reduce<tf.Tensor>(
+      (sum, loss) => this.#tf.add(sum, loss),
+      crossEntropy(targets, logits as tf.Tensor2D),
+    ) as tf.Scalar;
+  }
+
+  #forwardOutputs(feeds: readonly tf.Tensor[]): tf.Tensor[] {
+    const [images, targets] = feeds as [tf.Tensor4D, tf.Tensor2D];
+    const logits = this.model.apply(images, { training: false }) as tf.Tensor2D;
+    return [crossEntropy(targets, logits), correctCount(targets, logits)];
+  }
+
+  #graphOptions(): GraphFunctionOptions | undefined {
+    const { compute, model, onNotice } = this.#options;
+    const backend = nodeBackendOf(this.#tf);
+    if (compute.mode === "eager" || backend === undefined) return undefined;
+    const lowered = compute.precision === "bf16";
     return {
-      images: this.#tf.tensor4d(batch.images, [batch.count, height, width, channels]),
-      labels: this.#tf.tensor1d(batch.labels, "int32"),
+      tolerance: tolerances[compute.precision],
+      transform: lowered ? (recording) => withBfloat16(recording, backend.binding) : undefined,
+      onFallback: (reason) =>
+        onNotice(`${model.name} can't be one TensorFlow graph, and runs op by op, slower: ${reason}`),
     };
   }
 }

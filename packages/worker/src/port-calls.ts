@@ -1,4 +1,4 @@
-import type { MessagePort } from "node:worker_threads";
+import type { MessagePort, Worker } from "node:worker_threads";
 import { codeOf, DownpourError, type ErrorCode, messageOf } from "@downpour/errors";
 
 /*
@@ -39,7 +39,10 @@ export function servePort<T extends object>(port: MessagePort, target: T): void 
 }
 
 /** Methods of `T` as calls over the port. `names` lists them. */
-export function callPort<T extends object>(port: MessagePort, names: readonly (keyof T & string)[]): T {
+export function callPort<T extends object>(
+  port: MessagePort | Worker,
+  names: readonly (keyof T & string)[],
+): T {
   const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   let calls = 0;
   port.on("message", (message: ResultMessage) => {

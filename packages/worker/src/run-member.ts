@@ -1,9 +1,9 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { DownpourError } from "@downpour/errors";
+import type { Device } from "@downpour/job";
 import { type CommunicationEnd, type CommunicationInput, stopMessage } from "./communication.ts";
 import type { Compute } from "./compute.ts";
 import { servePort } from "./port-calls.ts";
-import { loadTensorflow } from "./tensorflow.ts";
 import { TfjsCompute } from "./tfjs-compute.ts";
 
 export interface RunMemberOptions {
@@ -17,6 +17,10 @@ export interface RunMemberOptions {
   readonly cacheDirectory: string;
   /** Folder of the data files on this machine; the job's where it is left out. */
   readonly dataDirectory: string | undefined;
+  /** What to compute on; the job's where it is left out. */
+  readonly device: Device | undefined;
+  /** Told what people should know about how this member computes. */
+  readonly onNotice: (notice: string) => void;
   /** Asks the member to drain and leave when it aborts. */
   readonly signal: AbortSignal;
 }
@@ -28,7 +32,7 @@ export interface RunMemberOptions {
  * @throws what either side failed with
  */
 export async function runMember(options: RunMemberOptions): Promise<void> {
-  const compute: Compute = new TfjsCompute(loadTensorflow(), options);
+  const compute: Compute = new TfjsCompute(options);
   const { port1, port2 } = new MessageChannel();
   servePort(port1, compute);
   const { role, coordinatorAddress, connectTimeoutMs, logFile, signal } = options;

@@ -77,6 +77,7 @@ export async function runSessions(
     const { jobJson, runDirectory } = await retry(() => coordinator.call("GetJob", {}), connect);
     const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
     const prepared = await compute.prepare(job);
+    for (const notice of prepared.notices) logger.warn(notice);
     for (let sessions = 1; ; sessions++) {
       try {
         await runSession({ ...options, coordinator, compute, job, runDirectory, prepared }, work);
@@ -177,8 +178,8 @@ async function join(input: SessionInput): Promise<{
       if (slice === null) throw new DownpourError("internal", "the placement has an entry without a slice");
       return { ...slice, serverIndex };
     }),
-    weights: new Float32Array(prepared.weights),
-    gradient: new Float32Array(prepared.gradient),
+    weights: prepared.weights,
+    gradient: prepared.gradient,
     requestTimeoutMs: job.cluster.requestTimeoutMs,
   });
   if (!answer.initialized && role === "worker") {

@@ -1,79 +1,96 @@
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { loadDataset, type Split } from "@downpour/datasets";
+import { createRandom } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
-import { type DataPlaces, type Job, loadOptionsOf } from "@downpour/job";
-import { manifestToWire } from "@downpour/parameter-vector";
+import type { DataPlaces, Device, Job } from "@downpour/job";
+import { elementCount, manifestToWire } from "@downpour/parameter-vector";
 import type { MeasurementInput } from "@downpour/protocol";
 import { isFiniteVector } from "@downpour/tensor-kernels";
-import { BatchReader } from "./batch-reader.ts";
-import type { Compute, Prepared, StepResult, WrittenModel } from "./compute.ts";
+import type { Compute, Prepared, PushId, StepResult, WrittenModel } from "./compute.ts";
+import { attainableCompute, checkMemory } from "./compute-spec.ts";
+import { type ComputeDevice, openDevice } from "./device.ts";
+import { InputPipeline } from "./input-pipeline.ts";
+import type { InputRequest, SplitName } from "./input-service.ts";
 import { readWeights, writeModel, writeWeights } from "./model-files.ts";
-import { Network } from "./network.ts";
-import type { Tensorflow } from "./tensorflow.ts";
+import { Network, type StepSeed } from "./network.ts";
 
 /** Weights of the best validation so far, in the run directory. */
 const bestFile = "best.safetensors";
 
+/** Sets the randomness of steps apart from other uses of the job's seed. */
+const stepStream = 0x57e9;
+
+export interface TfjsComputeOptions extends DataPlaces {
+  /** Wins over the job's device. */
+  readonly device: Device | undefined;
+  /** Told what people should know about how this member computes, as soon as it comes up. */
+  readonly onNotice: (notice: string) => void;
+}
+
 /** What `prepare` made. */
 interface Ready {
   readonly job: Job;
+  readonly device: ComputeDevice;
   readonly network: Network;
-  readonly reader: BatchReader;
-  readonly weights: Float32Array;
-  readonly gradient: Float32Array;
+  readonly input: InputPipeline;
 }
 
-/** {@link Compute} on tfjs-node. Its methods block the thread while they compute. */
+/** {@link Compute} on tfjs. On tfjs-node its methods block the thread while they compute. */
 export class TfjsCompute implements Compute {
-  readonly #tf: Tensorflow;
-  readonly #places: DataPlaces;
+  readonly #options: TfjsComputeOptions;
   #ready: Ready | undefined;
+  #notices: string[] = [];
   /** A copy of the weights that `validate` measured last, and of the best so far. */
   #measured: Float32Array | undefined;
   #best: Float32Array | undefined;
 
-  constructor(tensorflow: Tensorflow, places: DataPlaces) {
-    this.#tf = tensorflow;
-    this.#places = places;
+  constructor(options: TfjsComputeOptions) {
+    this.#options = options;
   }
 
   async prepare(job: Job): Promise<Prepared> {
-    const dataset = await loadDataset(job.data.set, loadOptionsOf(job, this.#places));
-    const { height, width, channels, classNames } = dataset;
-    const input = { height, width, channels, classCount: classNames.length };
-    const network = new Network(this.#tf, job.model, input, job.seed);
-    const bytes = network.manifest.length * Float32Array.BYTES_PER_ELEMENT;
-    const weights = new Float32Array(new SharedArrayBuffer(bytes));
-    const gradient = new Float32Array(new SharedArrayBuffer(bytes));
-    network.readWeightsInto(weights);
-    const reader = new BatchReader(dataset, job.seed, job.data.batchSize);
-    this.#ready = { job, network, reader, weights, gradient };
-    return {
-      manifest: manifestToWire(network.manifest),
-      data: {
-        fingerprint: dataset.fingerprint,
-        trainExamples: dataset.train.exampleCount,
-        validationExamples: dataset.validation.exampleCount,
-        testExamples: dataset.test.exampleCount,
-      },
-      weights: weights.buffer,
-      gradient: gradient.buffer,
-    };
+    const device = await openDevice(this.#options.device ?? job.worker.device, job.worker.threads);
+    const input = await InputPipeline.open(job, this.#options);
+    try {
+      return await this.#prepareNetwork(job, device, input);
+    } catch (error) {
+      await input.close();
+      throw error;
+    }
   }
 
-  async step({ epoch, batch }: { epoch: number; batch: number }): Promise<StepResult> {
-    const { network, reader, weights, gradient } = this.#prepared();
-    network.setWeights(weights);
-    const loss = network.lossAndGradientInto(reader.trainingBatch(epoch, batch), gradient);
-    return { loss, finite: Number.isFinite(loss) && isFiniteVector(gradient) };
+  async #prepareNetwork(job: Job, device: ComputeDevice, input: InputPipeline): Promise<Prepared> {
+    const { height, width, channels, classNames, data } = input.facts;
+    const { compute, notices } = attainableCompute(job.compute, device.name);
+    for (const notice of notices) this.#notice(notice);
+    const network = await Network.create(device.tensorflow, {
+      model: job.model,
+      input: { height, width, channels, classCount: classNames.length },
+      seed: job.seed,
+      compute,
+      onNotice: (notice) => this.#notice(notice),
+    });
+    checkMemory(network.model, job);
+    this.#ready = { job, device, network, input };
+    const { manifest, weights, gradient } = network;
+    return { manifest: manifestToWire(manifest), data, weights, gradient, notices: this.#takeNotices() };
+  }
+
+  async step({ pushId, next }: { pushId: PushId; next: readonly PushId[] }): Promise<StepResult> {
+    const { job, network, input } = this.#prepared();
+    const batch = await input.read(training(pushId), next.map(training));
+    const { count, unreadable } = batch;
+    const facts = { exampleCount: count, unreadable };
+    if (count === 0) return { ...facts, loss: Number.NaN, finite: false, notices: [] };
+    const loss = await network.computeGradient(batch, stepSeed(job.seed, pushId));
+    const finite = Number.isFinite(loss) && isFiniteVector(network.gradient);
+    return { ...facts, loss, finite, notices: this.#takeNotices() };
   }
 
   async validate(): Promise<MeasurementInput> {
-    const { network, reader, weights } = this.#prepared();
-    this.#measured = weights.slice();
-    network.setWeights(weights);
-    return this.#measure(reader.dataset.validation);
+    const { network, input } = this.#prepared();
+    this.#measured = network.weights.slice();
+    return await this.#measure("validation", input.facts.data.validationExamples);
   }
 
   async keepBest(runDirectory: string): Promise<void> {
@@ -84,13 +101,20 @@ export class TfjsCompute implements Compute {
   }
 
   async finish(options: { keep: "best" | "last"; runDirectory: string }): Promise<WrittenModel> {
-    const { network, reader, weights } = this.#prepared();
-    const kept = options.keep === "best" ? await this.#bestOr(weights, options.runDirectory) : weights;
-    network.setWeights(kept);
-    const test = await this.#measure(reader.dataset.test);
+    const { device, network, input, job } = this.#prepared();
+    if (options.keep === "best")
+      network.weights.set(await this.#bestOr(network.weights, options.runDirectory));
+    await this.#recalibrate(job.evaluation.recalibrationBatches);
+    const test = await this.#measure("test", input.facts.data.testExamples);
     const directory = join(options.runDirectory, "model");
-    const { model, manifest } = network;
-    await writeModel(this.#tf, directory, { model, manifest, vector: kept, dataset: reader.dataset });
+    network.syncModel();
+    const { model, manifest, weights } = network;
+    await writeModel(device.tensorflow, directory, {
+      model,
+      manifest,
+      vector: weights,
+      dataset: input.facts,
+    });
     return { test, directory };
   }
 
@@ -101,23 +125,78 @@ export class TfjsCompute implements Compute {
     return (await readWeights(join(runDirectory, bestFile), manifest)) ?? weights;
   }
 
-  async #measure(split: Split): Promise<MeasurementInput> {
-    const { job, network, reader } = this.#prepared();
+  /** Replaces the moving statistics by the mean of the batch statistics of so many training batches. */
+  async #recalibrate(batchCount: number): Promise<void> {
+    const { network, input, job } = this.#prepared();
+    const statistics = network.manifest.tensors.filter(({ role }) => role === "movingStatistic");
+    if (batchCount === 0 || statistics.length === 0) return;
+    const batches = Math.min(batchCount, Math.ceil(input.facts.data.trainExamples / job.data.batchSize));
+    const sums = new Float64Array(network.weights.length);
+    let measured = 0;
+    for (let batch = 0; batch < batches; batch++) {
+      const read = await input.read(training({ epoch: 0, batch }), [
+        training({ epoch: 0, batch: batch + 1 }),
+      ]);
+      if (read.count === 0) continue;
+      await network.computeGradient(read, stepSeed(job.seed, { epoch: 0, batch }));
+      measured++;
+      for (const { offset, shape } of statistics) {
+        for (let i = offset; i < offset + elementCount(shape); i++) {
+          sums[i] = (sums[i] as number) + (network.gradient[i] as number);
+        }
+      }
+    }
+    if (measured === 0) return;
+    for (const { offset, shape } of statistics) {
+      const end = offset + elementCount(shape);
+      for (let i = offset; i < end; i++) network.weights[i] = (sums[i] as number) / measured;
+    }
+  }
+
+  async #measure(split: SplitName, exampleCount: number): Promise<MeasurementInput> {
+    const { job, network, input } = this.#prepared();
     let lossSum = 0;
     let correct = 0;
-    for (const batch of reader.runs(split, job.evaluation.batchSize)) {
-      const measured = network.measure(batch);
-      lossSum += measured.lossSum;
-      correct += measured.correct;
+    let measuredCount = 0;
+    for await (const batch of input.runs(split, exampleCount, job.evaluation.batchSize)) {
       // Lets signals and messages through between two batches.
       await setImmediate();
+      if (batch.count === 0) continue;
+      const measured = await network.measure(batch);
+      lossSum += measured.lossSum;
+      correct += measured.correct;
+      measuredCount += batch.count;
     }
-    const exampleCount = split.exampleCount;
-    return { loss: lossSum / exampleCount, accuracy: correct / exampleCount, exampleCount };
+    if (measuredCount === 0) {
+      throw new DownpourError("corruptData", `no example of the ${split} split could be read`);
+    }
+    return { loss: lossSum / measuredCount, accuracy: correct / measuredCount, exampleCount: measuredCount };
+  }
+
+  /** To people now, and to the log with the next answer. */
+  #notice(notice: string): void {
+    this.#options.onNotice(notice);
+    this.#notices.push(notice);
+  }
+
+  #takeNotices(): string[] {
+    const taken = this.#notices;
+    this.#notices = [];
+    return taken;
   }
 
   #prepared(): Ready {
     if (this.#ready === undefined) throw new DownpourError("internal", "compute was not prepared");
     return this.#ready;
   }
+}
+
+function training({ epoch, batch }: PushId): InputRequest {
+  return { kind: "training", epoch, batch };
+}
+
+/** What decides the randomness of a step: the job's seed and the push id, whoever computes it. */
+function stepSeed(seed: number, { epoch, batch }: PushId): StepSeed {
+  const random = createRandom(stepStream, seed, epoch, batch);
+  return [random.bits() | 0, random.bits() | 0];
 }

@@ -2,6 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BatchReportInput } from "@downpour/protocol";
 import { patiently, type Session } from "./session.ts";
 
+/** Batches that are read ahead of the one that is computed. */
+const readAhead = 2;
+
 /** The wire's lease. */
 interface LeaseWork {
   readonly leaseId: number;
@@ -39,9 +42,9 @@ async function trainOnLease(session: Session, lease: LeaseWork): Promise<void> {
     );
   }, job.cluster.leaseMs / 3);
   try {
-    for (const batch of lease.batches) {
+    for (const [i, batch] of lease.batches.entries()) {
       if (session.stopping.aborted || !leaseValid) break;
-      leaseValid = await trainOnBatch(session, lease, batch);
+      leaseValid = await trainOnBatch(session, lease, batch, lease.batches.slice(i + 1, i + 1 + readAhead));
     }
   } finally {
     clearInterval(extend);
@@ -52,19 +55,32 @@ async function trainOnLease(session: Session, lease: LeaseWork): Promise<void> {
 }
 
 /** One step. Returns whether the lease still holds. */
-async function trainOnBatch(session: Session, lease: LeaseWork, batch: number): Promise<boolean> {
+async function trainOnBatch(
+  session: Session,
+  lease: LeaseWork,
+  batch: number,
+  nextBatches: readonly number[],
+): Promise<boolean> {
   const { memberId, coordinator, parameters, compute, logger } = session;
   const startMs = performance.now();
-  const pushId = { epoch: lease.epoch, batch };
-  const { loss, finite } = await compute.step(pushId);
+  const { epoch } = lease;
+  const pushId = { epoch, batch };
+  const next = nextBatches.map((each) => ({ epoch, batch: each }));
+  const { loss, finite, exampleCount, unreadable, notices } = await compute.step({ pushId, next });
+  for (const notice of notices) logger.warn(notice);
+  for (const { name, reason } of unreadable) logger.warn({ ...pushId, name, reason }, "example left out");
   const report = async (entry: BatchReportInput) => {
     const stepMs = performance.now() - startMs;
-    const batches = [{ batch, loss, stepMs, ...entry }];
+    const batches = [{ batch, loss, stepMs, unreadableExamples: unreadable.length, ...entry }];
     const request = { memberId, leaseId: lease.leaseId, epoch: lease.epoch, batches };
     const answer = await patiently(session, () => coordinator.call("ReportBatches", request));
     session.observe(answer);
     return answer.leaseValid;
   };
+  if (exampleCount === 0) {
+    logger.warn(pushId, "no example of the batch could be read, skipped");
+    return await report({ outcome: "BATCH_OUTCOME_SKIPPED" });
+  }
   if (!finite) {
     logger.warn({ ...pushId, loss }, "gradient is not finite, not pushed");
     const [leaseValid] = await Promise.all([

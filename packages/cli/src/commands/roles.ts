@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
-import { readJob } from "@downpour/job";
+import { type Device, devices, readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
@@ -17,6 +17,7 @@ export interface RoleOptions {
   readonly coordinator: string;
   readonly connectTimeout: string;
   readonly dataDir?: string;
+  readonly device?: string;
 }
 
 /** `downpour coordinator JOB`. */
@@ -71,8 +72,20 @@ export async function memberRole(
     logFile: options.logFile,
     cacheDirectory: config.cacheDirectory,
     dataDirectory: options.dataDir ?? config.dataDirectory,
+    device: deviceOption(options.device ?? config.device),
+    onNotice: (text) => tellParent({ type: "notice", text }),
     signal: stopSignal(),
   });
+}
+
+function deviceOption(text: string | undefined): Device | undefined {
+  if (text === undefined) return undefined;
+  const known = devices.find((device) => device === text);
+  if (known !== undefined) return known;
+  throw new DownpourError(
+    "usage",
+    `--device ${text}: expected one of ${devices.join(", ")} (DOWNPOUR_DEVICE too)`,
+  );
 }
 
 function connectTimeoutMs(options: RoleOptions): number {

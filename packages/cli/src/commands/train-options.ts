@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 import type { Override } from "@downpour/job";
 import { parse } from "yaml";
+import type { CliConfig } from "../config.ts";
 
 /** Options of `downpour train` as commander hands them over: text, or undefined where not given. */
 export interface TrainOptions {
@@ -14,6 +15,7 @@ export interface TrainOptions {
   readonly targetAccuracy?: string;
   readonly trainLimit?: string;
   readonly dataDir?: string;
+  readonly device?: string;
   readonly port?: string;
   readonly set?: readonly string[];
   readonly runDir?: string;
@@ -38,14 +40,19 @@ const shortcuts = {
  *
  * @throws usage: `--set` without a path or a value
  */
-export function overridesOf(options: TrainOptions, environmentDataDirectory: string | undefined): Override[] {
+export function overridesOf(
+  options: TrainOptions,
+  environment: Partial<Pick<CliConfig, "dataDirectory" | "device">>,
+): Override[] {
   const overrides: Override[] = [];
   for (const [option, path] of Object.entries(shortcuts)) {
     const text = options[option as keyof typeof shortcuts];
     if (text !== undefined) overrides.push({ path, value: parseValue(text, `--${dashed(option)}`) });
   }
   for (const assignment of options.set ?? []) overrides.push(parseAssignment(assignment));
-  const directory = options.dataDir ?? environmentDataDirectory;
+  const device = options.device ?? environment.device;
+  if (device !== undefined) overrides.push({ path: ["worker", "device"], value: device });
+  const directory = options.dataDir ?? environment.dataDirectory;
   if (directory !== undefined) overrides.push({ path: ["data", "directory"], value: resolve(directory) });
   return overrides;
 }

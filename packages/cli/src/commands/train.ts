@@ -30,7 +30,7 @@ export async function train(
     stop.addEventListener("abort", () => resolve("interrupted"), { once: true });
   });
   const startMs = performance.now();
-  const job = await readJob(jobFile, overridesOf(options, config.dataDirectory));
+  const job = await readJob(jobFile, overridesOf(options, config));
   const verifying = verifyDataset(job.data.set, {
     ...loadOptionsOf(job, { cacheDirectory: config.cacheDirectory, dataDirectory: undefined }),
     onProgress: fetchNotes(reporter),

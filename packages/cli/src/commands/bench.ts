@@ -1,0 +1,47 @@
+import type { Command } from "commander";
+import type { CliConfig } from "../config.ts";
+import type { Reporter } from "../reporter.ts";
+import { type BenchComputeOptions, benchCompute } from "./bench-compute.ts";
+import { type BenchInputOptions, benchInput } from "./bench-input.ts";
+
+/** Adds `downpour bench` with its benchmarks. */
+export function addBench(program: Command, config: CliConfig, reporter: () => Reporter): void {
+  const bench = program.command("bench").description("measure this machine, against others in the same run");
+
+  bench
+    .command("compute")
+    .description("images/s of a training step, against tfjs-node as it comes and PyTorch")
+    .option("--model <name>", "a network of the zoo", "resnet20")
+    .option("--batch <count>", "images of a step", "64")
+    .option("--precision <precision>", "float32 or bf16", "float32")
+    .option("--device <device>", "cpu, cuda, webgpu or portable", "cpu")
+    .option("--threads <count>", "threads of one op", "1")
+    .option("--rounds <count>", "rounds, each with a fresh process of every program", "5")
+    .option("--steps <count>", "steps that count in a round; 20, or 5 of large images")
+    .option("--height <pixels>", "height of the images; the network's usual one without it")
+    .option("--width <pixels>", "width of the images")
+    .option("--classes <count>", "classes")
+    .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
+    .option(
+      "--torch-step <file>",
+      "a Python program in place of this project's: MODEL BATCH THREADS [bf16]; prints img/s=NUMBER",
+    )
+    .action(async (options: BenchComputeOptions) => await benchCompute(options, config, reporter()));
+
+  bench
+    .command("input")
+    .description("images/s of reading batches, against bare decoding or copying")
+    .option(
+      "--data-dir <folder>",
+      "folder of the data files (DOWNPOUR_DATA_DIR); made-up photographs without it",
+    )
+    .option("--set <name>", "images, cifar10, cifar100, mnist or digits", "images")
+    .option("--path <folder>", "folder of the images inside the data directory")
+    .option("--batch <count>", "images of a batch", "64")
+    .option("--height <pixels>", "height that images are brought to", "224")
+    .option("--width <pixels>", "width that images are brought to", "224")
+    .option("--augmentation <yes|no>", "random cuts and flips", "yes")
+    .option("--rounds <count>", "rounds", "5")
+    .option("--steps <count>", "batches in a round; an epoch, at most 16, without it")
+    .action(async (options: BenchInputOptions) => await benchInput(options, config, reporter()));
+}

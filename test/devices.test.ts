@@ -1,0 +1,70 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { findDevices } from "@downpour/worker";
+import { describe, expect, it } from "vitest";
+import { cleanUpAfterEach, downpour, makeFolder, smallJob, trainToEnd } from "./harness.ts";
+
+cleanUpAfterEach();
+
+const dataDirectory = process.env.DOWNPOUR_DATA_DIR;
+const hasWebgpu = (await findDevices()).some(({ device, available }) => device === "webgpu" && available);
+
+describe("the portable device", () => {
+  it("trains LeNet-5 without TensorFlow, to the accuracy of the native one", async () => {
+    const folder = makeFolder();
+    const file = join(folder, "job.yaml");
+    writeFileSync(
+      file,
+      smallJob.replace("model: { name: mlp, hiddenUnits: [32] }", "model: { name: lenet5 }"),
+    );
+    const accuracy = async (device: string) =>
+      (await trainToEnd([file, "--workers", "1", "--device", device, "--run-dir", join(folder, device)]))
+        .testAccuracy;
+    const [portable, native] = [await accuracy("portable"), await accuracy("cpu")];
+    expect(Math.abs((portable ?? 0) - (native ?? 0))).toBeLessThanOrEqual(0.01);
+    expect(portable).toBeGreaterThan(0.5);
+  });
+
+  it("that does not exist is refused with the names of those that do", async () => {
+    const { status, stderr } = await downpour(["worker", "--coordinator", "127.0.0.1:9", "--device", "gpu"])
+      .finished;
+    expect(stderr).toMatch(/--device gpu: expected one of auto, cpu, cuda, webgpu, portable/);
+    expect(status).toBe(2);
+  });
+});
+
+describe.skipIf(!hasWebgpu || !dataDirectory)(
+  "a worker on webgpu and one on cpu (skipped without a WebGPU adapter or without DOWNPOUR_DATA_DIR)",
+  () => {
+    it("train MNIST together", async () => {
+      const folder = makeFolder();
+      const file = join(folder, "job.yaml");
+      const job = smallJob
+        .replace(
+          "set: { name: digits, trainCount: 1100, testCount: 200 }",
+          "set: { name: mnist }\n  trainLimit: 3000",
+        )
+        .replace("batchSize: 20", "batchSize: 32")
+        .replace("model: { name: mlp, hiddenUnits: [32] }", "model: { name: lenet5 }")
+        .replace(
+          "memberTimeoutMs: 3000, leaseMs: 4000",
+          "memberTimeoutMs: 30000, leaseMs: 60000, port: 47613",
+        );
+      writeFileSync(file, job);
+      // The launcher starts one worker; the other one joins from outside, as on another machine.
+      const run = join(folder, "run");
+      const args = ["--json", "train", file, "--run-dir", run, "--workers", "1", "--device", "cpu"];
+      const launcher = downpour([...args, "--data-dir", dataDirectory ?? ""]);
+      await launcher.event((event) => event.type === "memberJoined");
+      const coordinator = ["--coordinator", "127.0.0.1:47613", "--data-dir", dataDirectory ?? ""];
+      const other = downpour(["worker", ...coordinator, "--device", "webgpu"]);
+      const [{ status, stdout, stderr }, joined] = await Promise.all([launcher.finished, other.finished]);
+      expect(joined.stderr).toBe("");
+      expect([status, joined.status], stderr).toEqual([0, 0]);
+      const summary = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as { testAccuracy: number };
+      expect(summary.testAccuracy).toBeGreaterThan(0.8);
+      const shares = launcher.events.filter((event) => event.type === "memberLeft");
+      expect(shares.length).toBeGreaterThan(0);
+    });
+  },
+);
