@@ -29,6 +29,10 @@ const pureCores = [
   "packages/job/src/learning-rate.ts",
   "packages/datasets/src/epoch-order.ts",
   "packages/datasets/src/digits",
+  "packages/datasets/src/augment",
+  "packages/worker/src/step-graph/recording.ts",
+  "packages/worker/src/step-graph/simplify.ts",
+  "packages/worker/src/step-graph/bfloat16.ts",
   ...[
     "ledger.ts",
     "ledger-account.ts",
@@ -37,6 +41,7 @@ const pureCores = [
     "plateau.ts",
     "early-stopping.ts",
     "best.ts",
+    "job-limits.ts",
     "schedule.ts",
     "membership.ts",
     "lifecycle.ts",

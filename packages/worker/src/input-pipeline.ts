@@ -28,21 +28,18 @@ export class InputPipeline {
   readonly facts: DatasetFacts;
   readonly #thread: Worker;
   readonly #calls: InputCalls;
-  readonly #slots: readonly InputBuffers[];
+  /** Examples that a slot has room for. */
+  readonly #exampleCount: number;
+  #slots: readonly InputBuffers[] = [];
   /** Reads under way or ready, by request; in the order of their beginning. */
   readonly #readings = new Map<string, Reading>();
   #slotInUse: number | undefined;
 
-  private constructor(
-    thread: Worker,
-    calls: InputCalls,
-    facts: DatasetFacts,
-    slots: readonly InputBuffers[],
-  ) {
+  private constructor(thread: Worker, calls: InputCalls, facts: DatasetFacts, exampleCount: number) {
     this.#thread = thread;
     this.#calls = calls;
     this.facts = facts;
-    this.#slots = slots;
+    this.#exampleCount = exampleCount;
   }
 
   /**
@@ -69,14 +66,8 @@ export class InputPipeline {
     const { cacheDirectory, dataDirectory } = places;
     try {
       const facts = await calls.open({ job, places: { cacheDirectory, dataDirectory } });
-      const { height, width, channels, classNames } = facts;
-      const examples = Math.max(job.data.batchSize, job.evaluation.batchSize);
-      const slots = Array.from({ length: slotCount }, () => ({
-        images: alignedFloats(examples * height * width * channels),
-        targets: alignedFloats(examples * classNames.length),
-      }));
-      await calls.share(slots);
-      return new InputPipeline(thread, calls, facts, slots);
+      const exampleCount = Math.max(job.data.batchSize, job.evaluation.batchSize);
+      return new InputPipeline(thread, calls, facts, exampleCount);
     } catch (error) {
       await thread.terminate();
       throw error;
@@ -89,6 +80,7 @@ export class InputPipeline {
    */
   async read(request: InputRequest, next: readonly InputRequest[] = []): Promise<InputBatch> {
     this.#slotInUse = undefined;
+    if (this.#slots.length === 0) await this.#makeSlots();
     const wanted = [request, ...next].slice(0, slotCount).map((each) => [keyOf(each), each] as const);
     const keep = new Set(wanted.map(([key]) => key));
     for (const [key, each] of wanted) {
@@ -115,6 +107,16 @@ export class InputPipeline {
 
   async close(): Promise<void> {
     await this.#thread.terminate();
+  }
+
+  /** At the first read, when it is known that memory holds the batch. */
+  async #makeSlots(): Promise<void> {
+    const { height, width, channels, classNames } = this.facts;
+    this.#slots = Array.from({ length: slotCount }, () => ({
+      images: alignedFloats(this.#exampleCount * height * width * channels),
+      targets: alignedFloats(this.#exampleCount * classNames.length),
+    }));
+    await this.#calls.share(this.#slots);
   }
 
   /** Begins to read into a free slot; if there is none, into that of the oldest reading that nobody wants. */

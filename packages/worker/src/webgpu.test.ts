@@ -67,8 +67,8 @@ describe.skipIf(adapter === undefined)(`loadWebgpu${skipped}`, { timeout }, () =
     const options = { name: "lenet5", activation: "relu", pooling: "max" } as const;
     const { model } = await buildModel(options, input, 3);
     const variables = modelWeights(model).map(({ variable }) => variable);
-    const images = tf.tensor4d(normals(8 * 28 * 28, 1), [8, 28, 28, 1]);
-    const targets = tf.oneHot(tf.tensor1d([3, 1, 4, 1, 5, 9, 2, 6], "int32"), 10).cast("float32");
+    const images = tf.tensor4d(normals(4 * 28 * 28, 1), [4, 28, 28, 1]);
+    const targets = tf.oneHot(tf.tensor1d([3, 1, 4, 9], "int32"), 10).cast("float32");
     await expectSameAsPlain(() => {
       const loss = () =>
         crossEntropy(targets as tf.Tensor2D, model.apply(images, { training: true }) as tf.Tensor2D);

@@ -1,0 +1,55 @@
+// All benchmarks, one after another: `npm run bench [-- --data-dir FOLDER] [--smoke] [--json]`. With --smoke each
+// runs as small as it can, to see that it does. DOWNPOUR_PYTHON names a Python with PyTorch to compare with; data sets
+// that the folder does not have are left out. Each benchmark by itself takes more options: docs/benchmarks.md.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    "data-dir": { type: "string", default: "" },
+    smoke: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  },
+});
+const downpour = path.join(root, "packages/cli/bin/downpour.js");
+const data = options["data-dir"];
+const small = options.smoke ? ["--rounds", "1", "--steps", "2"] : [];
+
+/** Whether the data folder has this. @param {string} name */
+const has = (name) => data !== "" && existsSync(path.join(data, name));
+
+const benchmarks = [
+  ...[
+    ["lenet5", "float32"],
+    ["cifar-cnn", "float32"],
+    ["resnet20", "float32"],
+    ["resnet20", "bf16"],
+  ].map(([model, precision]) => [
+    ...[downpour, "bench", "compute"],
+    ...["--model", model, "--precision", precision, ...small],
+  ]),
+  [downpour, "bench", "input", ...small],
+  ...(has("flowers")
+    ? [[downpour, "bench", "input", "--data-dir", data, "--path", "flowers", ...small]]
+    : []),
+  ...(has("cifar-10-batches-bin")
+    ? [[downpour, "bench", "input", "--data-dir", data, "--set", "cifar10", ...small]]
+    : []),
+  [path.join(root, "bench/workers.mjs"), ...(options.smoke ? ["--smoke"] : [])],
+];
+
+let failed = 0;
+for (const [program, ...args] of benchmarks) {
+  const line = [path.relative(root, program), ...args].join(" ");
+  process.stderr.write(`\n${line}\n`);
+  const command = [program, ...args, ...(options.json ? ["--json"] : [])];
+  const { status } = spawnSync(process.execPath, command, { stdio: "inherit" });
+  if (status === 0) continue;
+  failed++;
+  process.stderr.write(`failed with status ${status}: ${line}\n`);
+}
+process.exitCode = failed === 0 ? 0 : 1;
