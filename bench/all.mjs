@@ -17,7 +17,7 @@ const { values: options } = parseArgs({
 });
 const downpour = path.join(root, "packages/cli/bin/downpour.js");
 const data = options["data-dir"];
-const small = options.smoke ? ["--rounds", "1", "--steps", "2"] : [];
+const small = options.smoke ? ["--rounds", "1", "--steps", "2", "--batch", "8"] : [];
 
 /** Whether the data folder has this. @param {string} name */
 const has = (name) => data !== "" && existsSync(path.join(data, name));

@@ -35,7 +35,7 @@ export async function openDevice(wanted: Device, threads: number): Promise<Compu
             '(DOWNPOUR_LIBTENSORFLOW); "downpour doctor" lists the devices',
         );
       }
-      return { name, tensorflow };
+      return { name: isUsingGpuDevice ? "cuda" : "cpu", tensorflow };
     }
   }
 }

@@ -8,7 +8,7 @@ import { checkJob, type Job, loadOptionsOf } from "@downpour/job";
 import type Sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { InputBatch, InputPipeline } from "./input-pipeline.ts";
-import { type InputRequest, InputService } from "./input-service.ts";
+import type { InputRequest } from "./input-service.ts";
 
 // The built one: its thread is a file of JavaScript beside it.
 const built: typeof import("./input-pipeline.ts") = await import(
@@ -82,7 +82,7 @@ describe("InputPipeline", () => {
     pipeline = await Pipeline.open(digits, places);
     reference = await referenceReader(digits);
     return async () => await pipeline.close();
-  });
+  }, 60_000);
 
   it("knows the facts of the data set", () => {
     expect(pipeline.facts).toMatchObject({
@@ -228,7 +228,7 @@ describe("InputPipeline on image files", () => {
         }
       }
     }
-  });
+  }, 60_000);
 
   it("gives the batches of a reader, and tells which image it could not read", async () => {
     const pipeline = await Pipeline.open(job, places);
@@ -249,25 +249,5 @@ describe("InputPipeline on image files", () => {
     } finally {
       await pipeline.close();
     }
-  });
-});
-
-describe("InputService", () => {
-  const buffers = () => ({ images: new Float32Array(8 * 784), targets: new Float32Array(80) });
-
-  it("says so when it is asked for a batch before it was opened", async () => {
-    await expect(new InputService().read({ request: batch(0), slot: 0 })).rejects.toThrow(/was not opened/);
-  });
-
-  it("reads in the order of the calls: the last one written to a buffer stays", async () => {
-    const service = new InputService();
-    await service.open({ job: digits, places });
-    const slot = buffers();
-    await service.share([slot]);
-    const reads = [4, 9, 2, 5].map((index) => service.read({ request: batch(index), slot: 0 }));
-    const outcomes = await Promise.allSettled(reads);
-    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "fulfilled"]);
-    const reference = await referenceReader(digits);
-    expect(copied({ ...slot, count: 8 })).toEqual(copied(await reference(batch(5))));
   });
 });

@@ -33,7 +33,6 @@ export class InputPipeline {
   #slots: readonly InputBuffers[] = [];
   /** Reads under way or ready, by request; in the order of their beginning. */
   readonly #readings = new Map<string, Reading>();
-  #slotInUse: number | undefined;
 
   private constructor(thread: Worker, calls: InputCalls, facts: DatasetFacts, exampleCount: number) {
     this.#thread = thread;
@@ -79,7 +78,6 @@ export class InputPipeline {
    * @param next what will be asked for after it, soonest first; read ahead as far as there is room
    */
   async read(request: InputRequest, next: readonly InputRequest[] = []): Promise<InputBatch> {
-    this.#slotInUse = undefined;
     if (this.#slots.length === 0) await this.#makeSlots();
     const wanted = [request, ...next].slice(0, slotCount).map((each) => [keyOf(each), each] as const);
     const keep = new Set(wanted.map(([key]) => key));
@@ -89,8 +87,8 @@ export class InputPipeline {
     const key = keyOf(request);
     const reading = this.#readings.get(key);
     if (reading === undefined) throw new DownpourError("internal", "no room for the batch that is needed");
+    // Its slot is free for what the next call begins to read.
     this.#readings.delete(key);
-    this.#slotInUse = reading.slot;
     return await reading.batch;
   }
 
@@ -122,7 +120,7 @@ export class InputPipeline {
   /** Begins to read into a free slot; if there is none, into that of the oldest reading that nobody wants. */
   #begin(key: string, request: InputRequest, keep: ReadonlySet<string>): void {
     const taken = new Set([...this.#readings.values()].map(({ slot }) => slot));
-    let slot = this.#slots.findIndex((_, i) => !taken.has(i) && i !== this.#slotInUse);
+    let slot = this.#slots.findIndex((_, i) => !taken.has(i));
     if (slot < 0) {
       const stale = [...this.#readings].find(([other]) => !keep.has(other));
       if (stale === undefined) return;

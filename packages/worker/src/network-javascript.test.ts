@@ -59,6 +59,26 @@ describe("Network without TensorFlow", () => {
     expect(await gradientOf(network, batch, [3, 4])).toEqual(first);
   });
 
+  it("leaves the variance of the batch with Bessel's correction in the gradient", async () => {
+    const body = `return tf.sequential({ layers: [
+      tf.layers.batchNormalization({ name: "bn", inputShape: [8, 8, 2] }),
+      tf.layers.flatten(), tf.layers.dense({ name: "logits", units: 3 }) ] });`;
+    const { network } = await withModule(body, (model) => makeNetwork(tf, model, input));
+    const batch = makeBatch(input, 1);
+    const gradient = await gradientOf(network, batch);
+    for (const channel of [0, 1]) {
+      const values = [...batch.images].filter((_, i) => i % 2 === channel);
+      const mean = values.reduce((sum, value) => sum + value, 0) / 64;
+      const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 63;
+      const found = network.manifest.tensors.map(
+        ({ name, offset }) => [name, gradient[offset + channel]] as const,
+      );
+      const places = new Map(found);
+      expect(places.get("bn/moving_mean")).toBeCloseTo(mean, 5);
+      expect(places.get("bn/moving_variance")).toBeCloseTo(variance, 5);
+    }
+  });
+
   it("has live weights, leaves statistics in the gradient, and keeps no tensor of a step", async () => {
     const { network } = await made();
     const batch = makeBatch(input, 4);

@@ -37,26 +37,27 @@ function moduleJob(body: string, more: Partial<JobInput> = {}): Job {
 }
 
 function makeCompute() {
-  const notices: string[] = [];
+  const heard: string[] = [];
   const compute = new built.TfjsCompute({
     cacheDirectory: join(folder, "cache"),
     dataDirectory: undefined,
     device: "cpu",
-    onNotice: (notice) => notices.push(notice),
+    onNotice: (notice) => heard.push(notice),
   });
-  return { compute, notices };
+  return { compute, heard };
 }
 
 async function prepared(job: Job) {
-  const { compute, notices } = makeCompute();
-  return { compute, notices, ...(await compute.prepare(job)) };
+  const { compute, heard } = makeCompute();
+  return { compute, heard, ...(await compute.prepare(job)) };
 }
 
 const pushId = (batch: number, epoch = 0) => ({ epoch, batch });
 
 const runDirectory = () => mkdtempSync(join(folder, "run-"));
 
-describe("TfjsCompute", () => {
+// Each compute starts a thread of its own, which takes its time on a busy machine.
+describe("TfjsCompute", { timeout: 120_000 }, () => {
   it("prepares weights and gradient in shared memory, and the facts of the data", async () => {
     const { manifest, data, weights, gradient, notices } = await prepared(jobOf());
     expect(weights.buffer).toBeInstanceOf(SharedArrayBuffer);
@@ -125,10 +126,11 @@ describe("TfjsCompute", () => {
   });
 
   it("measures validation over all its examples, whatever the size of a run", async () => {
-    const measured = [];
+    const measured: { loss: number; accuracy: number; exampleCount: number }[] = [];
     for (const batchSize of [4, 10, 3]) {
       const { compute } = await prepared(jobOf({ evaluation: { batchSize } }));
-      measured.push(await compute.validate());
+      const { loss, accuracy, exampleCount } = await compute.validate();
+      measured.push({ loss: Number(loss), accuracy: Number(accuracy), exampleCount: Number(exampleCount) });
     }
     const [first, ...others] = measured;
     expect(first?.exampleCount).toBe(10);
@@ -184,7 +186,7 @@ describe("TfjsCompute", () => {
     const { compute, weights, gradient, manifest } = await prepared(job);
     const places = statisticPlaces(manifest);
     expect(places.length).toBeGreaterThan(10);
-    // Without dropout's chance the first normalization's statistics come from the weights alone.
+    // Dropout is no chance here: the same batch has the same masks.
     const sums = new Float64Array(places.length);
     for (const batch of [0, 1, 2]) {
       await compute.step({ pushId: pushId(batch), next: [] });
@@ -209,7 +211,7 @@ describe("TfjsCompute", () => {
   it("tells that a model can't be one graph, at once and with the answer to the step, and trains on", async () => {
     const noisy = `return tf.sequential({ layers: [ tf.layers.flatten({ inputShape: [28, 28, 1] }),
       tf.layers.gaussianNoise({ stddev: 0.5 }), tf.layers.dense({ name: "logits", units: 10 }) ] });`;
-    const { compute, notices } = await prepared(moduleJob(noisy));
+    const { compute, heard } = await prepared(moduleJob(noisy));
     const told: string[] = [];
     for (const batch of [0, 1, 2]) {
       const result = await compute.step({ pushId: pushId(batch), next: [] });
@@ -217,7 +219,7 @@ describe("TfjsCompute", () => {
       expect(result.finite).toBe(true);
     }
     expect(told).toEqual([expect.stringMatching(/can't be one TensorFlow graph/)]);
-    expect(notices).toEqual(told);
+    expect(heard).toEqual(told);
   });
 
   it("refuses a batch that memory can't hold, and a model that does not fit the data", async () => {
@@ -247,7 +249,7 @@ describe("TfjsCompute", () => {
   });
 });
 
-/** Places of the statistics of the first normalization in the parameter vector. */
+/** Places of the statistics of all normalizations in the parameter vector. */
 function statisticPlaces({ tensors }: Prepared["manifest"]): number[] {
   return tensors
     .filter(({ name }) => /moving_/.test(name))

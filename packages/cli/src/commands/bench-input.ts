@@ -87,7 +87,7 @@ interface InputPlan {
 }
 
 /** The plan of a command line. @throws usage: an option that can't be */
-function inputPlanOf(options: BenchInputOptions): InputPlan {
+export function inputPlanOf(options: BenchInputOptions): InputPlan {
   const { path, steps } = options;
   const name = wordOption("--set", options.set, ["images", "cifar10", "cifar100", "mnist", "digits"]);
   if (path !== undefined && name !== "images") {
