@@ -6,9 +6,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BatchReader, createRandom, loadDataset } from "@downpour/datasets";
 import { checkJob, type Job, loadOptionsOf } from "@downpour/job";
 import type Sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { InputBatch, InputPipeline } from "./input-pipeline.ts";
 import type { InputRequest } from "./input-service.ts";
+
+// Seconds on a core of its own; a busy machine takes longer.
+vi.setConfig({ testTimeout: 120_000 });
 
 // The built one: its thread is a file of JavaScript beside it.
 const built: typeof import("./input-pipeline.ts") = await import(

@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import {
   gradientOf,
   makeBatch,
@@ -10,6 +10,9 @@ import {
   tensorsOf,
   withModule,
 } from "./network.test.suite.ts";
+
+// Seconds on a core of its own; a busy machine takes longer.
+vi.setConfig({ testTimeout: 120_000 });
 
 /* Without TensorFlow: as on tfjs's other backends, where its ops and graphs are not there. */
 

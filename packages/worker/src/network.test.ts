@@ -1,7 +1,7 @@
 import { buildModel, crossEntropy, type InputShape, type ModelOptions, modelWeights } from "@downpour/models";
 import { elementCount, type Manifest } from "@downpour/parameter-vector";
 import type * as tfjs from "@tensorflow/tfjs";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   gradientOf,
   heldByTensorflow,
@@ -15,6 +15,9 @@ import {
 } from "./network.test.suite.ts";
 import type { Batch, Network } from "./network.ts";
 import { loadTensorflow } from "./tensorflow.ts";
+
+// Seconds on a core of its own; a busy machine takes longer.
+vi.setConfig({ testTimeout: 120_000 });
 
 const tf = loadTensorflow();
 afterEach(() => tf.disposeVariables());

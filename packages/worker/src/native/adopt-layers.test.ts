@@ -1,5 +1,5 @@
 import type * as tfjs from "@tensorflow/tfjs";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   gradientOf,
   makeBatch,
@@ -16,6 +16,9 @@ import { differenceOf, type Recording } from "../step-graph/recording.ts";
 import { loadTensorflow } from "../tensorflow.ts";
 import { adoptLayers, StepContext } from "./adopt-layers.ts";
 import { type NodeBackend, nodeBackendOf } from "./node-backend.ts";
+
+// Seconds on a core of its own; a busy machine takes longer.
+vi.setConfig({ testTimeout: 120_000 });
 
 const tf = loadTensorflow();
 const backend = nodeBackendOf(tf) as NodeBackend;

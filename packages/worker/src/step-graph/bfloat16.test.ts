@@ -1,5 +1,5 @@
 import type { ModelOptions } from "@downpour/models";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { dataType, type NodeBinding } from "../native/node-backend.ts";
 import {
   gradientOf,
@@ -15,6 +15,9 @@ import { loadTensorflow } from "../tensorflow.ts";
 import { withBfloat16 } from "./bfloat16.ts";
 import { disparities } from "./graph-function.ts";
 import type { Node, OpNode, Output, Recording, TensorType } from "./recording.ts";
+
+// Seconds on a core of its own; a busy machine takes longer.
+vi.setConfig({ testTimeout: 120_000 });
 
 const { float, int32, bfloat16 } = dataType;
 const binding = { TF_ATTR_TYPE: 4, TF_ATTR_BOOL: 3 } as NodeBinding;
