@@ -47,8 +47,6 @@ export class InputPipeline {
    */
   static async open(job: Job, places: DataPlaces): Promise<InputPipeline> {
     const thread = new Worker(new URL("./input-thread.js", import.meta.url));
-    // It must not keep the process alive once compute is done.
-    thread.unref();
     const failed = new Promise<never>((_, reject) => {
       thread.once("error", reject);
       thread.once("exit", (status) => {
@@ -57,6 +55,8 @@ export class InputPipeline {
     });
     failed.catch(() => undefined); // whoever waits for a batch meets it
     const port = callPort<InputCalls>(thread, ["open", "share", "read"]);
+    // After the listener, which would hold it: a member that is told to end while it loads does not wait for the data.
+    thread.unref();
     const calls: InputCalls = {
       open: (argument) => Promise.race([port.open(argument), failed]),
       share: (argument) => Promise.race([port.share(argument), failed]),

@@ -32,9 +32,9 @@ export interface RunMemberOptions {
  * @throws what either side failed with
  */
 export async function runMember(options: RunMemberOptions): Promise<void> {
-  const compute: Compute = new TfjsCompute(options);
+  const compute = new TfjsCompute(options);
   const { port1, port2 } = new MessageChannel();
-  servePort(port1, compute);
+  servePort<Compute>(port1, compute);
   const { role, coordinatorAddress, connectTimeoutMs, logFile, signal } = options;
   const input: CommunicationInput = {
     role,
@@ -63,5 +63,7 @@ export async function runMember(options: RunMemberOptions): Promise<void> {
     signal.removeEventListener("abort", onAbort);
     port1.close();
     await thread.terminate();
+    // Its thread would keep the process alive.
+    await compute.close();
   }
 }

@@ -118,6 +118,13 @@ export class TfjsCompute implements Compute {
     return { test, directory };
   }
 
+  /** Ends the input thread and gives back the graphs; nothing can be computed afterwards. */
+  async close(): Promise<void> {
+    this.#ready?.network.release();
+    await this.#ready?.input.close();
+    this.#ready = undefined;
+  }
+
   /** The best weights: from memory, from disk when an earlier evaluator kept them, or none were kept. */
   async #bestOr(weights: Float32Array, runDirectory: string): Promise<Float32Array> {
     if (this.#best !== undefined) return this.#best;
