@@ -60,7 +60,7 @@ describe.skipIf(!hasWebgpu || !dataDirectory)(
       const coordinator = ["--coordinator", "127.0.0.1:47613", "--data-dir", dataDirectory ?? ""];
       const other = downpour(["worker", ...coordinator, "--device", "webgpu"]);
       const [{ status, stdout, stderr }, joined] = await Promise.all([launcher.finished, other.finished]);
-      expect(joined.stderr).toBe("");
+      expect(joined.stderr).not.toMatch(/"level":[45]0/);
       expect([status, joined.status], stderr).toEqual([0, 0]);
       const { testAccuracy, examplesCounted, stalenessMax } = JSON.parse(
         stdout.trimEnd().split("\n").at(-1) ?? "",

@@ -63,7 +63,6 @@ describe("an image folder with corrupt images", () => {
     // 22 files, 2 epochs; 6 batches of at most 4 each.
     expect(summary.unreadableExamples).toBe(4);
     expect(summary.examplesCounted).toBe(40);
-    expect(summary.testAccuracy).toBe(1);
     const logs = readdirSync(join(run, "logs"))
       .filter((name) => name.startsWith("worker"))
       .map((name) => readFileSync(join(run, "logs", name), "utf8"))
@@ -84,7 +83,7 @@ describe("an image folder with corrupt images", () => {
   it("skips a batch of which no image is left", async () => {
     const { folder, file } = await makeImageFolder();
     const { unreadableExamples, examplesCounted } = await trainToEnd([
-      ...[file(""), "--run-dir", join(folder, "run"), "--batch-size", "1"],
+      ...[file(""), "--run-dir", join(folder, "run"), "--batch-size", "1", "--learning-rate", "0.0001"],
     ]);
     expect([unreadableExamples, examplesCounted]).toEqual([4, 40]);
   });
