@@ -4,6 +4,7 @@ import * as api from "./index.ts";
 test("the public names are these", () => {
   expect(Object.keys(api).sort()).toEqual([
     "checkJob",
+    "devices",
     "jobFileReference",
     "jobSchema",
     "learningRateAt",
