@@ -1,6 +1,9 @@
 import "./scripts/map-group-by.mjs";
 import { defineConfig } from "vitest/config";
 
+/** Tests compare plain text, whatever the environment says about colours. */
+const env = { NO_COLOR: "1" };
+
 /** Unit tests sit beside the sources; what crosses processes is in test/. Packages are built first. */
 export default defineConfig({
   test: {
@@ -11,6 +14,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
           include: ["packages/*/src/**/*.test.ts", "packages/*/setup/**/*.test.mjs"],
           pool: "forks",
+          env,
           testTimeout: 30_000,
         },
       },
@@ -21,6 +25,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
           pool: "forks",
+          env,
           fileParallelism: false,
           testTimeout: 180_000,
         },

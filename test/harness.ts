@@ -47,10 +47,16 @@ export function makeFolder(): string {
   return folder;
 }
 
+/** The environment of the tests, without the wish for colours that a terminal or a CI may have put there. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const { FORCE_COLOR: _, ...rest } = process.env;
+  return rest;
+}
+
 /** Starts the command. */
 export function downpour(args: readonly string[], env: Record<string, string> = {}): Running {
   const child = spawn(process.execPath, [command, ...args], {
-    env: { ...process.env, ...env },
+    env: { ...plainEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   started.push(child);
