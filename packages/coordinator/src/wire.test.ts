@@ -10,6 +10,8 @@ const report: BatchReport = {
   stalenessMax: 3,
   stepMs: 12,
   unreadableExamples: 4,
+  gradientNorm: 2,
+  clipped: false,
 };
 
 test("a batch report off the wire keeps its figures, with how many examples could not be read", () => {

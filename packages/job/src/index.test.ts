@@ -3,13 +3,18 @@ import * as api from "./index.ts";
 
 test("the public names are these", () => {
   expect(Object.keys(api).sort()).toEqual([
+    "adaptToWorkers",
     "checkJob",
     "devices",
     "jobFileReference",
     "jobSchema",
     "learningRateAt",
     "loadOptionsOf",
+    "momentumAtWorkers",
+    "momentumOf",
+    "overlaps",
     "parseJob",
     "readJob",
+    "serverOptimizer",
   ]);
 });

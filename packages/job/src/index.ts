@@ -1,3 +1,11 @@
+export {
+  type Adaptation,
+  adaptToWorkers,
+  momentumAtWorkers,
+  momentumOf,
+  overlaps,
+  serverOptimizer,
+} from "./asynchrony.ts";
 export { learningRateAt } from "./learning-rate.ts";
 export { type DataPlaces, type JobLoadOptions, loadOptionsOf } from "./load-options.ts";
 export { checkJob, type Override, parseJob, readJob } from "./parse.ts";

@@ -32,4 +32,18 @@ export const worker = z.strictObject({
     .max(256)
     .default(1)
     .describe("Threads of one op on a CPU; one worker per core with one thread each is fastest."),
+  overlap: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Push and pull of one step run beside the compute of the next; not with workers that keep in step.",
+    ),
+  pushEvery: positiveInteger
+    .max(1024)
+    .default(1)
+    .describe("Steps whose gradients are added up for one push: n_push of Dean et al. 2012."),
+  pullEvery: positiveInteger
+    .max(1024)
+    .default(1)
+    .describe("Steps between two pulls: n_fetch of Dean et al. 2012."),
 });

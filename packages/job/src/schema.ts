@@ -1,52 +1,15 @@
 import { z } from "zod";
+import { consistency, gradient, protection, staleness, wire } from "./schema-asynchrony.ts";
 import { compute, worker } from "./schema-compute.ts";
 import { data } from "./schema-data.ts";
 import { model } from "./schema-model.ts";
 import { fraction, positiveInteger } from "./schema-numbers.ts";
+import { optimizer } from "./schema-optimizer.ts";
 
 /*
  * The job file. Every key has a unit in its name where it has one, a bound, a default and a description; the
  * reference table of the documentation is generated from this schema (`downpour job-file`).
  */
-
-const momentum = z.number().min(0).lt(1).default(0.9).describe("Decay of the velocity, mu.");
-const weightDecay = z
-  .number()
-  .min(0)
-  .max(1)
-  .default(0)
-  .describe("L2 penalty: this times the weight is added to the gradient of weights (not of biases).");
-
-const optimizer = z
-  .discriminatedUnion("name", [
-    z.strictObject({ name: z.literal("sgd").describe("w <- w - eta g."), weightDecay }),
-    z.strictObject({
-      name: z.literal("momentum").describe("v <- mu v + g; w <- w - eta v (Polyak 1964)."),
-      momentum,
-      weightDecay,
-    }),
-    z.strictObject({
-      name: z.literal("nesterov").describe("v <- mu v + g; w <- w - eta (g + mu v) (Sutskever et al. 2013)."),
-      momentum,
-      weightDecay,
-    }),
-    z.strictObject({
-      name: z
-        .literal("adagrad")
-        .describe("a <- a + g^2; w <- w - eta g / (sqrt(a) + epsilon) (Duchi et al. 2011)."),
-      initialAccumulator: z.number().min(0).default(0).describe("Start of the sum of squares, a."),
-      epsilon: z.number().gt(0).max(1).default(1e-10).describe("Added to the denominator."),
-      weightDecay,
-    }),
-    z.strictObject({
-      name: z.literal("adam").describe("Adam with bias correction (Kingma and Ba 2015)."),
-      beta1: z.number().min(0).lt(1).default(0.9).describe("Decay of the first moment."),
-      beta2: z.number().min(0).lt(1).default(0.999).describe("Decay of the second moment."),
-      epsilon: z.number().gt(0).max(1).default(1e-8).describe("Added to the denominator."),
-      weightDecay,
-    }),
-  ])
-  .describe("How the servers apply a gradient.");
 
 const rateFraction = z.number().min(0).max(1);
 
@@ -182,6 +145,12 @@ const milliseconds = z.number().int().min(10).max(86_400_000);
 const cluster = z.strictObject({
   workers: positiveInteger.max(1024).default(2).describe("Workers that the launcher starts."),
   servers: positiveInteger.max(256).default(2).describe("Parameter servers that hold the slices."),
+  applyThreads: positiveInteger
+    .max(64)
+    .default(1)
+    .describe(
+      "Threads of a server that apply gradients; more are started when the memory of one is too small.",
+    ),
   host: z.string().min(1).default("127.0.0.1").describe("Address that the processes listen on."),
   port: z
     .number()
@@ -231,16 +200,74 @@ export const jobSchema = z
     model,
     optimizer,
     learningRate,
+    gradient: gradient.prefault({}).describe("What is cut off a gradient before it is pushed."),
+    consistency,
+    staleness,
+    wire: wire.prefault({}).describe("How gradients and weights travel."),
+    protection: protection
+      .prefault({})
+      .describe("What keeps asynchronous training from diverging. Safe by default, switched off by name."),
     training: training.prefault({}),
     evaluation: evaluation.prefault({}),
     compute: compute.prefault({}).describe("How a step is computed."),
     worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
   })
+  .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
     path: ["cluster", "memberTimeoutMs"],
     message: "must be more than twice cluster.heartbeatIntervalMs, or a single late report counts as a death",
   });
+
+interface Combination {
+  readonly optimizer: { readonly name: string };
+  readonly consistency: z.output<typeof consistency>;
+  readonly staleness: z.output<typeof staleness>;
+  readonly wire: z.output<typeof wire>;
+  readonly worker: z.output<typeof worker>;
+  readonly data: { readonly shardBatches: number };
+  readonly cluster: { readonly workers: number };
+}
+
+/** Refuses what can't be had together. */
+function checkCombinations(job: Combination, context: z.RefinementCtx): void {
+  const refuse = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
+  const plainMomentum = ["sgd", "momentum", "nesterov"].includes(job.optimizer.name);
+  const { policy } = job.staleness;
+  if (job.wire.push.codec === "topK" && !plainMomentum) {
+    refuse(
+      ["optimizer", "name"],
+      "top-k gradients keep the momentum at the worker: expected sgd, momentum or nesterov",
+    );
+  }
+  if (policy === "dana" && !plainMomentum) {
+    refuse(
+      ["optimizer", "name"],
+      "staleness dana keeps the momentum at the worker: expected sgd, momentum or nesterov",
+    );
+  }
+  if (policy === "dana" && job.wire.push.codec === "topK") {
+    refuse(
+      ["staleness", "policy"],
+      "dana and top-k gradients both keep the momentum at the worker: choose one",
+    );
+  }
+  if (policy !== "none" && job.consistency.kind === "sync") {
+    refuse(["staleness", "policy"], "gradients of a sync round are never late: expected none");
+  }
+  if (job.consistency.kind === "sync" && job.consistency.backupWorkers >= job.cluster.workers) {
+    refuse(["consistency", "backupWorkers"], `expected fewer than the ${job.cluster.workers} workers`);
+  }
+  if (job.data.shardBatches % job.worker.pushEvery !== 0) {
+    refuse(["data", "shardBatches"], `expected a multiple of worker.pushEvery, ${job.worker.pushEvery}`);
+  }
+  if (job.worker.pushEvery > 1 && job.consistency.kind === "sync") {
+    refuse(["worker", "pushEvery"], "rounds take one gradient of each worker: expected 1");
+  }
+  if (job.worker.pullEvery > 1 && ["sync", "ssp"].includes(job.consistency.kind)) {
+    refuse(["worker", "pullEvery"], `${job.consistency.kind} decides when weights are pulled: expected 1`);
+  }
+}
 
 /** A job file with every default filled in. */
 export type Job = z.output<typeof jobSchema>;

@@ -7,7 +7,12 @@ import {
   type SliceRange,
   sliceLengthMax,
 } from "@downpour/parameter-vector";
-import { isFiniteVector, makeOptimizer, movingAverage } from "@downpour/tensor-kernels";
+import {
+  isFiniteVector,
+  makeOptimizer,
+  movingAverage,
+  type OptimizerOptions,
+} from "@downpour/tensor-kernels";
 import { Counters } from "./counters.ts";
 import { type Applied, Slice } from "./slice.ts";
 
@@ -191,7 +196,9 @@ export class ParameterStore {
       range,
       term,
       isStatistic,
-      optimizer: isStatistic ? movingAverage(training.statisticsDecay) : makeOptimizer(spec),
+      optimizer: isStatistic
+        ? movingAverage(training.statisticsDecay)
+        : makeOptimizer(spec as OptimizerOptions),
       weightDecay: spec.weightDecay,
       decayed: isStatistic ? [] : decayedRanges(manifest, range),
       batchesPerEpoch,

@@ -48,6 +48,10 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
     }),
     Push: answering((request: PushRequest) => [answerPush(store, request, logger)]),
     Pull: answering((request: PullRequest) => answerPull(store, request)),
+    AdmitPush: unary(() => {
+      throw new DownpourError("failedPrecondition", "the job's consistency is not sync");
+    }),
+    CloseRounds: unary(() => ({ slicesUpdated: 0 })),
     GetServerStatus: unary(() => ({
       slices: Array.from(store.slices, (slice) => ({
         sliceIndex: slice.range.sliceIndex,
@@ -75,7 +79,7 @@ function answerPush(store: ParameterStore, request: PushRequest, logger: Logger)
         throw new DownpourError("invalidArgument", `slice ${sliceIndex} has no base version`);
       return { sliceIndex, base, data: decodeFloat32(codec, data, sliceIndex) };
     });
-    const schedule = request.schedule ?? { revision: 1, dropFactor: 1 };
+    const schedule = request.schedule ?? { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 };
     const { manifestFingerprint } = request;
     const applied = store.push({ memberId, manifestFingerprint, ...pushId, schedule, slices });
     return {

@@ -5,6 +5,7 @@ test("the public names are these", () => {
   expect(Object.keys(api).sort()).toEqual([
     "alignUp",
     "alignment",
+    "codecRuns",
     "cutSlices",
     "decayedRanges",
     "elementCount",
@@ -14,5 +15,6 @@ test("the public names are these", () => {
     "manifestToWire",
     "placeSlices",
     "sliceLengthMax",
+    "tensorRuns",
   ]);
 });

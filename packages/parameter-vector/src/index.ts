@@ -10,11 +10,14 @@ export {
 } from "./manifest.ts";
 export { placeSlices } from "./placement.ts";
 export {
+  codecRuns,
   cutSlices,
   decayedRanges,
   type ElementRange,
   isStatisticSlice,
   type SliceRange,
   sliceLengthMax,
+  type TensorRun,
+  tensorRuns,
 } from "./slices.ts";
 export { manifestFromWire, manifestToWire, type WireManifest } from "./wire.ts";

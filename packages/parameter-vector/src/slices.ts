@@ -97,3 +97,37 @@ export function decayedRanges(manifest: Manifest, slice: SliceRange): ElementRan
   }
   return ranges;
 }
+
+/** A run of elements inside a slice that belong to one tensor, padding included. */
+export interface TensorRun extends ElementRange {
+  /** Index into the manifest's tensors. */
+  readonly tensorIndex: number;
+  readonly decayed: boolean;
+  /** Biases, norm scales and statistics travel as float32, whatever the codec. */
+  readonly exact: boolean;
+}
+
+/** The tensors of a slice in order, without gaps: padding counts with the tensor before it. */
+export function tensorRuns(manifest: Manifest, slice: SliceRange): TensorRun[] {
+  const runs: TensorRun[] = [];
+  for (const [tensorIndex, { offset, shape, role, decayed }] of manifest.tensors.entries()) {
+    const begin = Math.max(offset, slice.offset) - slice.offset;
+    const end = Math.min(offset + alignUp(elementCount(shape)), slice.offset + slice.length) - slice.offset;
+    if (begin < end) runs.push({ begin, end, tensorIndex, decayed, exact: role !== "weight" });
+  }
+  return runs;
+}
+
+/** The runs that a codec treats alike, as the wire has them: neighbours of a kind are one run. */
+export function codecRuns(
+  manifest: Manifest,
+  slice: SliceRange,
+): (ElementRange & { readonly exact: boolean })[] {
+  const runs: { begin: number; end: number; exact: boolean }[] = [];
+  for (const { begin, end, exact } of tensorRuns(manifest, slice)) {
+    const last = runs.at(-1);
+    if (last?.exact === exact) last.end = end;
+    else runs.push({ begin, end, exact });
+  }
+  return runs;
+}

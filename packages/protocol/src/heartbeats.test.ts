@@ -10,7 +10,7 @@ afterEach(() => {
 
 const answer: HeartbeatResponse = {
   command: "COMMAND_CONTINUE",
-  schedule: { revision: 3, dropFactor: 0.1 },
+  schedule: { revision: 3, dropFactor: 0.1, rateFactor: 1, momentum: 0.9 },
   coordinatorEpoch: 1,
 };
 

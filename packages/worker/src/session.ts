@@ -192,5 +192,9 @@ async function join(input: SessionInput): Promise<{
       throw error;
     }
   }
-  return { memberId, parameters, firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1 } };
+  return {
+    memberId,
+    parameters,
+    firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
+  };
 }
