@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { makeOptimizer } from "@downpour/tensor-kernels";
+import { makeOptimizer, noDecay } from "@downpour/tensor-kernels";
 import { loadTensorflow, Network } from "@downpour/worker";
 
 const zoo = {
@@ -81,7 +81,9 @@ async function trainOne(name) {
   const optimizer = makeOptimizer({ name: "adam", beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
   const { weights, gradient, manifest } = network;
   const fixed = manifest.tensors.filter(({ trainable }) => !trainable);
-  const slots = args.steps === undefined ? optimizer.init(weights.length) : [];
+  const slots =
+    args.steps === undefined ? optimizer.slotNames.map(() => new Float32Array(weights.length)) : [];
+  optimizer.initInPlace(slots);
   const stepsMax = Number(args.steps ?? args["steps-max"]);
   const goal = args.steps === undefined ? Number(args.loss) : Number.NEGATIVE_INFINITY;
   const times = [];
@@ -100,7 +102,7 @@ async function trainOne(name) {
     // Batch statistics are no gradients; normalization in training does not use them.
     for (const { offset, shape } of fixed)
       gradient.fill(0, offset, offset + shape.reduce((a, b) => a * b, 1));
-    optimizer.updateInPlace({ weights, gradient, slots, learningRate: rate, step: steps });
+    optimizer.updateInPlace({ weights, gradient, slots, learningRate: rate, step: steps, decay: noDecay });
   }
   const result = {
     model: name,

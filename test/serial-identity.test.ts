@@ -27,6 +27,7 @@ function readSafetensors(file: string): Map<string, Float32Array> {
 
 /** Plain serial SGD with momentum over the small job's examples, in one loop in one process. */
 async function trainSerially(epochs: number): Promise<Map<string, Float32Array>> {
+  const f = Math.fround;
   const tf = loadTensorflow();
   const options = { cacheDirectory: makeFolder(), seed: 7, validation: 100, download: false };
   const dataset = await loadDataset({ name: "digits", trainCount: 1100, testCount: 200 }, options);
@@ -53,8 +54,9 @@ async function trainSerially(epochs: number): Promise<Map<string, Float32Array>>
       for (const { variable, weights, velocity } of tensors) {
         const gradient = grads[variable.name]?.dataSync() as Float32Array;
         for (let i = 0; i < weights.length; i++) {
-          velocity[i] = Math.fround(0.5 * (velocity[i] as number) + (gradient[i] as number));
-          weights[i] = (weights[i] as number) - 0.05 * (velocity[i] as number);
+          // Rounded to float32 after every operation, as the kernels do.
+          velocity[i] = f(f(0.5 * (velocity[i] as number)) + (gradient[i] as number));
+          weights[i] = (weights[i] as number) - f(f(0.05) * (velocity[i] as number));
         }
         variable.assign(tf.tensor(weights.slice(), variable.shape));
       }

@@ -422,6 +422,7 @@ describe("the identity: one worker that awaits each acknowledgement, on two serv
 
   /** Serial SGD with momentum and weight decay, all in one loop that knows nothing of slices or servers. */
   function serialWeights(): Float32Array {
+    const f = Math.fround;
     const decayed = new Uint8Array(manifest.length);
     for (const { offset, shape } of manifest.tensors.filter((tensor) => tensor.decayed)) {
       decayed.fill(1, offset, offset + shape.reduce((a, b) => a * b, 1));
@@ -439,9 +440,10 @@ describe("the identity: one worker that awaits each acknowledgement, on two serv
         const w = weights[i] as number;
         const g =
           decayed[i] === 1 ? Math.fround((gradient[i] as number) + weightDecay * w) : (gradient[i] as number);
-        const v = momentum * (velocity[i] as number) + g;
+        // The kernels round to float32 after every operation.
+        const v = f(f(f(momentum) * (velocity[i] as number)) + g);
         velocity[i] = v;
-        weights[i] = w - learningRateAt(job.learningRate, p, epochs) * v;
+        weights[i] = w - f(f(learningRateAt(job.learningRate, p, epochs)) * v);
       }
     }
     return weights;

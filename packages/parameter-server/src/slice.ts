@@ -1,5 +1,5 @@
 import type { ElementRange, SliceRange } from "@downpour/parameter-vector";
-import { addWeightDecayInPlace, type Optimizer } from "@downpour/tensor-kernels";
+import { addWeightDecayInPlace, noDecay, type Optimizer } from "@downpour/tensor-kernels";
 import { PushIdTable } from "./push-id-table.ts";
 
 /** How an update of a slice ended. */
@@ -42,7 +42,8 @@ export class Slice {
     this.isStatistic = options.isStatistic;
     this.#weights = new Float32Array(options.range.length);
     this.#options = options;
-    this.#slots = options.optimizer.init(options.range.length);
+    this.#slots = options.optimizer.slotNames.map(() => new Float32Array(options.range.length));
+    options.optimizer.initInPlace(this.#slots);
     this.#pushIds = new PushIdTable(options.batchesPerEpoch);
   }
 
@@ -90,7 +91,14 @@ export class Slice {
       }
     }
     const step = this.#count + 1;
-    optimizer.updateInPlace({ weights: this.#weights, gradient, slots: this.#slots, learningRate, step });
+    optimizer.updateInPlace({
+      weights: this.#weights,
+      gradient,
+      slots: this.#slots,
+      learningRate,
+      step,
+      decay: noDecay,
+    });
     const staleness = this.#count - push.baseCount;
     this.#count = step;
     this.#snapshot = undefined;

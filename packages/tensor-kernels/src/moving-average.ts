@@ -1,4 +1,6 @@
+import type { Kernels } from "./kernels.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { referenceKernels } from "./reference-kernels.ts";
 
 /**
  * Bias-corrected exponential average of batch statistics, as an optimizer whose "gradient" is the statistics
@@ -7,24 +9,20 @@ import type { Optimizer } from "./optimizer.ts";
  *
  * Computed as p_t = (1 - a) p_{t-1} + a x_t with a = (1 - beta) / (1 - beta^t), the same by substitution of m:
  * it needs no state beside p, and a = 1 at t = 1, so that whatever stood there before has no share. The learning
- * rate is ignored.
+ * rate, decay and momentum are ignored.
  *
  * Source: Kingma and Ba 2015, section 3 (the correction); Ioffe and Szegedy 2015, section 3.1 (averages of
  * batch statistics for inference).
  *
  * @param beta more than 0 and less than 1; the average looks back over about 1 / (1 - beta) batches
  */
-export function movingAverage(beta: number): Optimizer {
+export function movingAverage(beta: number, kernels: Kernels = referenceKernels): Optimizer {
   return {
     name: "movingAverage",
     slotNames: [],
-    init: () => [],
+    initInPlace: () => {},
     updateInPlace({ weights: average, gradient: statistics, step }) {
-      const share = (1 - beta) / (1 - beta ** step);
-      const rest = 1 - share;
-      for (let i = 0; i < average.length; i++) {
-        average[i] = rest * (average[i] as number) + share * (statistics[i] as number);
-      }
+      kernels.averageInPlace(average, statistics, (1 - beta) / (1 - beta ** step));
     },
   };
 }

@@ -1,15 +1,14 @@
+import type { Kernels } from "./kernels.ts";
 import type { Optimizer } from "./optimizer.ts";
 
-/** Stochastic gradient descent: w <- w - eta g. */
-export function sgd(): Optimizer {
+/** Stochastic gradient descent: w <- w - eta g', g' = g + l2 w + l1 sign(w). */
+export function sgd(kernels: Kernels): Optimizer {
   return {
     name: "sgd",
     slotNames: [],
-    init: () => [],
-    updateInPlace({ weights, gradient, learningRate }) {
-      for (let i = 0; i < weights.length; i++) {
-        weights[i] = (weights[i] as number) - learningRate * (gradient[i] as number);
-      }
+    initInPlace: () => {},
+    updateInPlace({ weights, gradient, learningRate, decay }) {
+      kernels.sgdInPlace(weights, gradient, learningRate, decay);
     },
   };
 }
