@@ -1,3 +1,6 @@
+export { type Answer, type AnsweringOptions, answering, type Misbehaviour } from "./answering.ts";
+export { type CertificateSet, makeCertificates } from "./certificates.ts";
+export { copyBytes } from "./copy-bytes.ts";
 export { services } from "./definition.ts";
 export type {
   AcquireLeaseRequest,
@@ -125,10 +128,12 @@ export type { FinishReason, JobEvent, JobSummary, Progress, TimedJobEvent } from
 export { limits } from "./limits.ts";
 export { isTransient, type RetryOptions, retry } from "./retry.ts";
 export { SequencedStream } from "./sequenced-stream.ts";
-export { answering, type Serving, serve, unary } from "./serve.ts";
+export { type ServeOptions, type Serving, serve, unary } from "./serve.ts";
 export { okStatus, throwUnlessOk, toMessageStatus } from "./status.ts";
+export type { TlsMaterial } from "./tls.ts";
 export {
   type Caller,
+  type ConnectOptions,
   type CoordinatorCaller,
   connectCoordinator,
   connectParameterServer,

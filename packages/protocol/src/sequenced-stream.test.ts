@@ -1,14 +1,16 @@
+import { EventEmitter } from "node:events";
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import { DownpourError } from "@downpour/errors";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { answering } from "./answering.ts";
 import { services } from "./definition.ts";
 import type { PullRequest, PullRequestInput } from "./generated/downpour/v1/PullRequest.ts";
 import type { PullResponse, PullResponseInput } from "./generated/downpour/v1/PullResponse.ts";
 import { limits } from "./limits.ts";
 import { retry } from "./retry.ts";
 import { SequencedStream } from "./sequenced-stream.ts";
-import { answering, type Serving, serve } from "./serve.ts";
+import { type Serving, serve } from "./serve.ts";
 import { okStatus, throwUnlessOk, toMessageStatus } from "./status.ts";
 import { connectParameterServer } from "./unary-client.ts";
 
@@ -240,6 +242,114 @@ describe("losing the other side", () => {
     await holder.reached(2);
     holder.streams[1]?.write(answerTo(holder.held[1] as PullRequest));
     await expect(next).resolves.toBe("for b");
+  });
+});
+
+/** A stream whose transport takes one request when the test says so. */
+class HeldStream extends EventEmitter {
+  readonly written: PullRequestInput[] = [];
+  #taken: () => void = () => undefined;
+  write(request: PullRequestInput, taken: () => void): boolean {
+    this.written.push(request);
+    this.#taken = taken;
+    return false;
+  }
+  take(): void {
+    this.#taken();
+  }
+  cancel(): void {
+    this.emit("error", { code: 1, details: "cancelled" });
+  }
+}
+
+function openHeld(): { transport: HeldStream; stream: PullStream } {
+  const transport = new HeldStream();
+  const stream: PullStream = new SequencedStream(() => transport as never, "Pull", 20_000);
+  closing.push(() => stream.close());
+  return { transport, stream };
+}
+
+describe("back-pressure", () => {
+  test("a request is written when the transport has taken the one before it, in the order of the calls", async () => {
+    const { transport, stream } = openHeld();
+    const settled = Promise.allSettled(
+      ["a", "b", "c"].map((memberId) => stream.request({ memberId }, () => true)),
+    );
+    const members = () => transport.written.map(({ memberId }) => memberId);
+    expect(members()).toEqual(["a"]);
+    transport.take();
+    expect(members()).toEqual(["a", "b"]);
+    transport.emit("data", { sequence: 1 }); // an answer alone does not free the transport
+    expect(members()).toEqual(["a", "b"]);
+    transport.take();
+    expect(members()).toEqual(["a", "b", "c"]);
+    stream.close();
+    const outcomes = (await settled).map(({ status }) => status);
+    expect(outcomes).toEqual(["fulfilled", "rejected", "rejected"]);
+  });
+
+  test("at most so many requests are unanswered; each answer lets another one go", async () => {
+    const { transport, stream } = openHeld();
+    const count = limits.requestsSentMax + 2;
+    const settled = Promise.allSettled(Array.from({ length: count }, () => stream.request({}, () => true)));
+    for (let i = 0; i < count; i++) transport.take();
+    expect(transport.written).toHaveLength(limits.requestsSentMax);
+    transport.emit("data", { sequence: 1 });
+    expect(transport.written).toHaveLength(limits.requestsSentMax + 1);
+    stream.close();
+    await settled;
+  });
+
+  test("a request whose answers are not all there, or were refused, is not sent again, and others are", async () => {
+    const { transport, stream } = openHeld();
+    const refused = stream.request({ memberId: "a" }, () => {
+      throw new DownpourError("notFound", "no");
+    });
+    const next = stream.request({ memberId: "b" }, () => true);
+    transport.take();
+    transport.emit("data", { sequence: 1 });
+    await expect(refused).rejects.toMatchObject({ code: "notFound" });
+    transport.emit("data", { sequence: 1 }); // a late part of it
+    transport.emit("data", { sequence: 2 });
+    await next;
+    expect(transport.written.map(({ memberId }) => memberId)).toEqual(["a", "b"]);
+  });
+
+  test("what waits when the stream breaks fails without being sent, and the next call opens a stream that is free", async () => {
+    const transports: HeldStream[] = [];
+    const stream: PullStream = new SequencedStream(
+      () => {
+        const transport = new HeldStream();
+        transports.push(transport);
+        return transport as never;
+      },
+      "Pull",
+      20_000,
+    );
+    const settled = Promise.allSettled(
+      ["a", "b"].map((memberId) => stream.request({ memberId }, () => true)),
+    );
+    transports[0]?.cancel();
+    expect((await settled).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    const next = stream.request({ memberId: "c" }, () => true);
+    transports[0]?.take(); // too late to mean anything
+    transports[1]?.emit("data", { sequence: transports[1].written[0]?.sequence });
+    await next;
+    expect(transports.map(({ written }) => written.map(({ memberId }) => memberId))).toEqual([["a"], ["c"]]);
+  });
+
+  test("a queue that is full refuses the next request with resourceExhausted, and keeps the others", async () => {
+    const { transport, stream } = openHeld();
+    const settled = Promise.allSettled(
+      Array.from({ length: limits.requestsQueuedMax + 1 }, () => stream.request({}, () => true)),
+    );
+    await expect(stream.request({}, () => true)).rejects.toMatchObject({
+      code: "resourceExhausted",
+      message: expect.stringContaining(`the limit is ${limits.requestsQueuedMax}`),
+    });
+    expect(transport.written).toHaveLength(1);
+    stream.close();
+    await settled;
   });
 });
 

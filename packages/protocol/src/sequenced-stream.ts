@@ -1,5 +1,6 @@
 import { DownpourError, messageOf } from "@downpour/errors";
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
+import { limits } from "./limits.ts";
 import { fromCallError } from "./status.ts";
 
 /** An answer that names the request it belongs to. */
@@ -7,16 +8,22 @@ interface Sequenced {
   sequence: number;
 }
 
-interface Waiting<Response> {
+interface Waiting<Request, Response> {
+  readonly request: Omit<Request, "sequence">;
   readonly onResponse: (response: Response) => boolean;
   readonly resolve: () => void;
   readonly reject: (error: DownpourError) => void;
-  readonly timer: NodeJS.Timeout;
+  /** Set once it is sent. */
+  timer?: NodeJS.Timeout;
 }
 
 /**
- * A duplex stream that is opened on first use, stays open, and is opened anew after it broke. Requests are
- * matched with their answers by sequence number.
+ * A duplex stream that is opened on first use, stays open, and is opened anew after it broke. Requests are sent
+ * in the order of the calls, and matched with their answers by sequence number.
+ *
+ * One request at a time is written, when the one before has gone to the transport, and at most
+ * `limits.requestsSentMax` are unanswered: a server that takes them slowly slows the caller, and the stream holds
+ * the bytes of one request only, apart from the transport's window.
  *
  * States: closed -> open (first request) -> closed (error, end, or close()). All requests that wait when the
  * stream closes fail with its error; the caller decides whether to send them again.
@@ -25,14 +32,20 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
   readonly #open: () => ClientDuplexStream<Request, Response>;
   readonly #what: string;
   readonly #timeoutMs: number;
-  readonly #waiting = new Map<number, Waiting<Response>>();
+  /** Not sent yet, in order. */
+  readonly #queue: Waiting<Request, Response>[] = [];
+  /** Sent and not fully answered. */
+  readonly #sent = new Map<number, Waiting<Request, Response>>();
   #stream: ClientDuplexStream<Request, Response> | undefined;
+  /** A request is on its way into the transport. */
+  #writing = false;
   #sequence = 0;
 
   /**
    * @param open makes the call
    * @param what names call and other side in errors
-   * @param timeoutMs a request that is not answered fully within it fails with deadlineExceeded
+   * @param timeoutMs a request that is not answered fully within it, from when its sending began, fails with
+   * deadlineExceeded
    */
   constructor(open: () => ClientDuplexStream<Request, Response>, what: string, timeoutMs: number) {
     this.#open = open;
@@ -42,30 +55,47 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
 
   /**
    * Sends one request and hands each of its answers to `onResponse`, until that returns true (done) or throws.
-   * The buffers of the request belong to the stream until the promise settles.
+   * The buffers of the request belong to the stream until the promise settles; those of an answer to `onResponse`.
    */
   request(request: Omit<Request, "sequence">, onResponse: (response: Response) => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const sequence = ++this.#sequence;
-      const timer = setTimeout(() => {
-        const message = `${this.#what} did not answer within ${this.#timeoutMs} ms; is the process stopped or the network cut?`;
-        this.#abandon(new DownpourError("deadlineExceeded", message));
-      }, this.#timeoutMs);
-      const waiting = { onResponse, resolve, reject, timer };
-      this.#waiting.set(sequence, waiting);
-      try {
-        const stream = this.#stream ?? this.#connect();
-        stream.write({ ...request, sequence } as unknown as Request);
-      } catch (error) {
-        this.#settle(sequence, waiting);
-        const message = `${this.#what} can't be opened: ${messageOf(error)}`;
-        reject(new DownpourError("unavailable", message, { cause: error }));
+      if (this.#queue.length >= limits.requestsQueuedMax) {
+        const message = `${this.#what}: ${this.#queue.length} requests wait to be sent, the limit is ${limits.requestsQueuedMax}; await some of them first`;
+        reject(new DownpourError("resourceExhausted", message));
+        return;
       }
+      this.#queue.push({ request, onResponse, resolve, reject });
+      this.#send();
     });
   }
 
   close(): void {
     this.#abandon(new DownpourError("unavailable", `${this.#what} was closed by this side`));
+  }
+
+  /** Writes the next request, if its turn has come. */
+  #send(): void {
+    if (this.#writing || this.#sent.size >= limits.requestsSentMax) return;
+    const waiting = this.#queue.shift();
+    if (waiting === undefined) return;
+    const sequence = ++this.#sequence;
+    waiting.timer = setTimeout(() => {
+      const message = `${this.#what} did not answer within ${this.#timeoutMs} ms; is the process stopped or the network cut?`;
+      this.#abandon(new DownpourError("deadlineExceeded", message));
+    }, this.#timeoutMs);
+    this.#sent.set(sequence, waiting);
+    this.#writing = true;
+    try {
+      const stream = this.#stream ?? this.#connect();
+      stream.write({ ...waiting.request, sequence } as unknown as Request, () => {
+        if (stream !== this.#stream) return;
+        this.#writing = false;
+        this.#send();
+      });
+    } catch (error) {
+      const message = `${this.#what} can't be opened: ${messageOf(error)}`;
+      this.#fail(new DownpourError("unavailable", message, { cause: error }));
+    }
   }
 
   /**
@@ -90,7 +120,7 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
   }
 
   #receive(response: Response): void {
-    const waiting = this.#waiting.get(response.sequence);
+    const waiting = this.#sent.get(response.sequence);
     if (waiting === undefined) return; // its handler threw at an earlier answer
     try {
       if (!waiting.onResponse(response)) return;
@@ -100,20 +130,23 @@ export class SequencedStream<Request extends { sequence?: unknown }, Response ex
       this.#settle(response.sequence, waiting);
       waiting.reject(error as DownpourError);
     }
+    this.#send();
   }
 
-  #settle(sequence: number, waiting: Waiting<Response>): void {
+  #settle(sequence: number, waiting: Waiting<Request, Response>): void {
     clearTimeout(waiting.timer);
-    this.#waiting.delete(sequence);
+    this.#sent.delete(sequence);
   }
 
   /** `stream`: the one that failed; a newer one is left alone. */
   #fail(error: DownpourError, stream = this.#stream): void {
     if (stream !== this.#stream) return;
     this.#stream = undefined;
-    for (const [sequence, waiting] of this.#waiting) {
+    this.#writing = false;
+    for (const [sequence, waiting] of this.#sent) {
       this.#settle(sequence, waiting);
       waiting.reject(error);
     }
+    for (const waiting of this.#queue.splice(0)) waiting.reject(error);
   }
 }

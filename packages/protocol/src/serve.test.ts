@@ -1,14 +1,14 @@
-import { EventEmitter } from "node:events";
 import { DownpourError } from "@downpour/errors";
 import { credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
+import { answering } from "./answering.ts";
 import { services } from "./definition.ts";
 import type { InitializeRequest } from "./generated/downpour/v1/InitializeRequest.ts";
 import type { PullRequest } from "./generated/downpour/v1/PullRequest.ts";
 import type { PullResponse } from "./generated/downpour/v1/PullResponse.ts";
 import type { SliceWeights } from "./generated/downpour/v1/SliceWeights.ts";
 import { limits } from "./limits.ts";
-import { answering, type Serving, serve, unary } from "./serve.ts";
+import { type Serving, serve, unary } from "./serve.ts";
 import { okStatus } from "./status.ts";
 import { type Caller, connectCoordinator, connectParameterServer } from "./unary-client.ts";
 
@@ -267,61 +267,5 @@ describe("payloads", () => {
     });
     const caller = keep(connectCoordinator(serving.address, 10_000));
     await expect(caller.call("GetJob", {})).rejects.toMatchObject({ code: "resourceExhausted" });
-  });
-});
-
-describe("answering", () => {
-  /** A stream whose reader decides when it takes more. */
-  class FakeStream extends EventEmitter {
-    readonly written: number[] = [];
-    readonly history: string[] = [];
-    accepts = true;
-    write(value: number): boolean {
-      this.written.push(value);
-      return this.accepts;
-    }
-    pause(): void {
-      this.history.push("pause");
-    }
-    resume(): void {
-      this.history.push("resume");
-    }
-    end(): void {
-      this.history.push("end");
-    }
-  }
-
-  function open(answer: (request: number) => Iterable<number>): FakeStream {
-    const stream = new FakeStream();
-    answering(answer)(stream as never);
-    return stream;
-  }
-
-  test("gives the answers of each request in the order of the requests", () => {
-    const stream = open((request) => [request * 10, request * 10 + 1]);
-    for (const request of [1, 2, 3]) stream.emit("data", request);
-    expect(stream.written).toEqual([10, 11, 20, 21, 30, 31]);
-    expect(stream.history).toEqual([]);
-  });
-
-  test("reads no further while the reader is slow, and goes on when it has caught up", () => {
-    const stream = open((request) => [request]);
-    stream.accepts = false;
-    stream.emit("data", 1);
-    expect(stream.history).toEqual(["pause"]);
-    stream.accepts = true;
-    stream.emit("drain");
-    expect(stream.history).toEqual(["pause", "resume"]);
-  });
-
-  test("ends its side when the client has ended", () => {
-    const stream = open((request) => [request]);
-    stream.emit("end");
-    expect(stream.history).toEqual(["end"]);
-  });
-
-  test("outlives a client that went away", () => {
-    const stream = open((request) => [request]);
-    expect(stream.emit("error", new Error("cancelled"))).toBe(true);
   });
 });

@@ -1,17 +1,18 @@
+import type { ServerHttp2Session } from "node:http2";
 import { DownpourError, messageOf } from "@downpour/errors";
 import {
-  type handleBidiStreamingCall,
   type handleUnaryCall,
   logVerbosity,
   Server,
-  ServerCredentials,
-  type ServerDuplexStream,
   type ServiceDefinition,
   setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { tuneHttp2 } from "./http2-tuning.ts";
 import { serverOptions } from "./limits.ts";
+import { MalformedMessage } from "./message-codec.ts";
 import { toCallStatus } from "./status.ts";
+import { serverCredentialsOf, type TlsMaterial } from "./tls.ts";
 
 // Errors reach the caller as errors; the library's own lines on standard error would say them a second time.
 setLogVerbosity(logVerbosity.NONE);
@@ -24,22 +25,38 @@ export interface Serving {
   close(graceMs: number): Promise<void>;
 }
 
+export interface ServeOptions {
+  /** Mutual TLS; clients without a certificate of its authority are refused. Plain text when left out. */
+  readonly tls?: TlsMaterial;
+  /** Called with the HTTP/2 session of every new connection. */
+  readonly onSession?: (session: ServerHttp2Session) => void;
+}
+
 /**
- * Serves one gRPC service.
+ * Serves one gRPC service, with the HTTP/2 windows of {@link limits}.
  *
  * @param host address to listen on
  * @param port 0 for any free one
- * @throws environment when the port is in use or the address is not this machine's
+ * @throws environment when the port is in use, the address is not this machine's or the certificates are no good;
+ * internal when this grpc-js can't be tuned
  */
 export async function serve(
   definition: ServiceDefinition,
   implementation: UntypedServiceImplementation,
   host: string,
   port: number,
+  options: ServeOptions = {},
 ): Promise<Serving> {
   const server = new Server(serverOptions);
   server.addService(definition, implementation);
-  const bound = await bind(server, host, port);
+  const throwUnlessTuned = tuneHttp2(server, options.onSession);
+  const bound = await bind(server, host, port, options.tls);
+  try {
+    throwUnlessTuned();
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
   return {
     address: `${host}:${bound}`,
     close: (graceMs) =>
@@ -56,9 +73,10 @@ export async function serve(
   };
 }
 
-function bind(server: Server, host: string, port: number): Promise<number> {
+function bind(server: Server, host: string, port: number, tls: TlsMaterial | undefined): Promise<number> {
+  const credentials = serverCredentialsOf(tls);
   return new Promise((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(`${host}:${port}`, credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(bindError(host, port, error));
     });
@@ -79,32 +97,13 @@ export function unary<Request, Response>(
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     Promise.resolve()
-      .then(() => handle(call.request))
+      .then(() => {
+        if (call.request instanceof MalformedMessage) throw call.request.error;
+        return handle(call.request);
+      })
       .then(
         (response) => callback(null, response),
         (error: unknown) => callback(toCallStatus(error)),
       );
-  };
-}
-
-/**
- * A handler of a stream on which every request is answered in order. When the client reads too slowly the
- * stream is not read further, so that answers do not pile up.
- */
-export function answering<Request, Response>(
-  answer: (request: Request) => Iterable<Response>,
-): handleBidiStreamingCall<Request, Response> {
-  return (stream: ServerDuplexStream<Request, Response>) => {
-    stream.on("data", (request: Request) => {
-      let flowing = true;
-      for (const response of answer(request)) flowing = stream.write(response) && flowing;
-      if (!flowing) {
-        stream.pause();
-        stream.once("drain", () => stream.resume());
-      }
-    });
-    stream.on("end", () => stream.end());
-    // The client went away: its stream is over, and nobody is left to tell.
-    stream.on("error", () => undefined);
   };
 }

@@ -55,12 +55,24 @@ export function toCallStatus(thrown: unknown): Partial<StatusObject> {
   return { code: grpcStatus[code], details: messageOf(thrown), metadata };
 }
 
+/** How the transport says that it could not connect; the first group is why. */
+const noConnection =
+  /^No connection established\. Last error: (.*?)\s*(?:\(\d{4}-[^)]*\))?\.?\s*Resolution note:/s;
+
+/** What the transport said, without its timestamps, and with the next step. */
+function textOf(error: ServiceError): string {
+  const text = error.details || error.message;
+  const why = noConnection.exec(text)?.[1];
+  if (why === undefined) return text;
+  return `no connection (${why}); is the process there running, and do both sides use TLS with certificates of one authority, or both none?`;
+}
+
 /** The error of a call that ended with a status other than OK. `what` names the call and the other side. */
 export function fromCallError(error: ServiceError, what: string): DownpourError {
   const reason = error.metadata?.get(reasonKey)[0]?.toString();
   const code = codeOfReason(reason, error.code);
   // A message that the other side wrote stands for itself; one of the transport needs to say where.
-  const message = reason === undefined ? `${what}: ${error.details || error.message}` : error.details;
+  const message = reason === undefined ? `${what}: ${textOf(error)}` : error.details;
   return new DownpourError(code, message, { cause: error });
 }
 

@@ -1,11 +1,12 @@
 import { DownpourError } from "@downpour/errors";
-import { type Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import type { Client, ServiceError } from "@grpc/grpc-js";
 import type { MethodDefinition } from "@grpc/proto-loader";
 import { services } from "./definition.ts";
 import type { CoordinatorDefinition } from "./generated/downpour/v1/Coordinator.ts";
 import type { ParameterServerDefinition } from "./generated/downpour/v1/ParameterServer.ts";
 import { clientOptions } from "./limits.ts";
 import { fromCallError } from "./status.ts";
+import { channelCredentialsOf, type TlsMaterial } from "./tls.ts";
 
 type RequestOf<D> = D extends MethodDefinition<infer I, infer _O, infer _I2, infer _O2> ? I : never;
 type ResponseOf<D> = D extends MethodDefinition<infer _I, infer _O, infer _I2, infer O> ? O : never;
@@ -33,15 +34,30 @@ export interface Caller<Definition> {
 export type CoordinatorCaller = Caller<CoordinatorDefinition>;
 export type ParameterServerCaller = Caller<ParameterServerDefinition>;
 
+export interface ConnectOptions {
+  /** Mutual TLS; the server must show a certificate of its authority for the host. Plain text when left out. */
+  readonly tls?: TlsMaterial;
+}
+
 /** Connects to a coordinator; `deadlineMs` holds for calls that name none. */
-export function connectCoordinator(address: string, deadlineMs: number): CoordinatorCaller {
-  const client = new services.Coordinator(address, credentials.createInsecure(), clientOptions);
+export function connectCoordinator(
+  address: string,
+  deadlineMs: number,
+  options: ConnectOptions = {},
+): CoordinatorCaller {
+  const { credentials, options: tlsOptions } = channelCredentialsOf(options.tls, address);
+  const client = new services.Coordinator(address, credentials, { ...clientOptions, ...tlsOptions });
   return makeCaller<CoordinatorDefinition>(client, address, deadlineMs, "coordinator");
 }
 
 /** Connects to a parameter server; `deadlineMs` holds for calls that name none. */
-export function connectParameterServer(address: string, deadlineMs: number): ParameterServerCaller {
-  const client = new services.ParameterServer(address, credentials.createInsecure(), clientOptions);
+export function connectParameterServer(
+  address: string,
+  deadlineMs: number,
+  options: ConnectOptions = {},
+): ParameterServerCaller {
+  const { credentials, options: tlsOptions } = channelCredentialsOf(options.tls, address);
+  const client = new services.ParameterServer(address, credentials, { ...clientOptions, ...tlsOptions });
   return makeCaller<ParameterServerDefinition>(client, address, deadlineMs, "parameter server");
 }
 

@@ -1,6 +1,7 @@
 import { DownpourError } from "@downpour/errors";
 import {
   connectParameterServer,
+  copyBytes,
   limits,
   type ParameterServerCaller,
   type PullRequestInput,
@@ -198,7 +199,7 @@ export class ParameterClient {
             `a server sent slice ${sliceIndex} as ${data.length} bytes of ${codec}, expected ${slice.length * 4} of CODEC_FLOAT32`,
           );
         }
-        new Uint8Array(weights.buffer, weights.byteOffset + slice.offset * 4, data.length).set(data);
+        copyBytes(bytesOf(weights, slice), data);
       }
       this.#versions.set(sliceIndex, version);
     }

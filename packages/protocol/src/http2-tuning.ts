@@ -1,0 +1,74 @@
+import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Readable } from "node:stream";
+import { DownpourError } from "@downpour/errors";
+import type { Server, ServerCredentials } from "@grpc/grpc-js";
+import { limits } from "./limits.ts";
+
+/** grpc-js 1.14.7 offers no option for these, so they are taken from its inside; package.json pins that version. */
+const serverFactory = "createHttp2Server";
+
+function missing(name: string): DownpourError {
+  return new DownpourError(
+    "internal",
+    `@grpc/grpc-js has no ${name} any more, with which HTTP/2 is tuned; the protocol package needs version 1.14.7: run npm run setup`,
+  );
+}
+
+/**
+ * Raises the HTTP/2 windows and frames of a server: grpc-js leaves them at 64 KiB and 16 KiB, which is a third of
+ * the throughput on one machine and far less over a network. Must run before the server is bound.
+ *
+ * @param onSession called with every new connection, once its windows are raised
+ * @returns a function that throws unless the server that was bound is a tuned one
+ * @throws internal when this grpc-js can't be tuned
+ */
+export function tuneHttp2(server: Server, onSession?: (session: ServerHttp2Session) => void): () => void {
+  const make: unknown = Reflect.get(server, serverFactory);
+  if (typeof make !== "function") throw missing(`Server.${serverFactory}`);
+  let tuned = false;
+  const makeTuned = (credentials: ServerCredentials): Http2Server => {
+    const http2Server = make.call(server, credentials) as Http2Server;
+    http2Server.updateSettings({
+      initialWindowSize: limits.windowBytes,
+      maxFrameSize: limits.frameBytesMax,
+      maxConcurrentStreams: limits.callsPerConnectionMax,
+    });
+    http2Server.maxConnections = limits.connectionsMax;
+    http2Server.on("session", (session: ServerHttp2Session) => {
+      session.setLocalWindowSize(limits.windowBytes);
+      onSession?.(session);
+    });
+    // A client may reset a stream with any code; without a listener, that would end the process.
+    http2Server.on("stream", (stream: ServerHttp2Stream) => stream.on("error", () => undefined));
+    tuned = true;
+    return http2Server;
+  };
+  Object.defineProperty(server, serverFactory, { value: makeTuned });
+  return () => {
+    if (!tuned) throw missing(`call of Server.${serverFactory}`);
+  };
+}
+
+/**
+ * The HTTP/2 stream under a call of a server, for what gRPC itself can't do: resetting a stream whose client does
+ * not read, so that no status would reach it.
+ * @throws internal when this grpc-js keeps it elsewhere
+ */
+export function http2StreamOf(call: object): ServerHttp2Stream {
+  const inner: unknown = Reflect.get(call, "call");
+  const stream: unknown =
+    typeof inner === "object" && inner !== null ? Reflect.get(inner, "stream") : undefined;
+  if (typeof stream !== "object" || stream === null || !("rstCode" in stream)) throw missing("call.stream");
+  return stream as ServerHttp2Stream;
+}
+
+/**
+ * Lets a paused stream rest: without it, Node reads another 16 messages ahead, whatever their size.
+ * @throws internal when this Node keeps the bound elsewhere
+ */
+export function readNothingAhead(stream: Readable): void {
+  const state: unknown = Reflect.get(stream, "_readableState");
+  if (typeof state === "object" && state !== null) Reflect.set(state, "highWaterMark", 0);
+  if (stream.readableHighWaterMark !== 0)
+    throw new DownpourError("internal", "this Node.js has no read-ahead bound");
+}
