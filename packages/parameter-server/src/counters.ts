@@ -3,19 +3,38 @@ import type { ErrorCode } from "@downpour/errors";
 /** Staleness of at least so much shares the last bucket of the histogram. */
 export const stalenessBucketMax = 64;
 
-/** What a server counts, for its status and logs. */
+/** How many gradients were how late. */
+export class StalenessHistogram {
+  readonly buckets: number[] = new Array<number>(stalenessBucketMax + 1).fill(0);
+  /** All of them. */
+  gradients = 0;
+
+  count(staleness: number): void {
+    const bucket = Math.min(staleness, stalenessBucketMax);
+    this.buckets[bucket] = (this.buckets[bucket] ?? 0) + 1;
+    this.gradients++;
+  }
+}
+
+/** What a server counts, for its status and logs, beside what its slices count. */
 export class Counters {
-  updatesApplied = 0;
   duplicates = 0;
   gradientBytesReceived = 0;
   weightBytesSent = 0;
+  encodingsMade = 0;
+  encodingsShared = 0;
+  /** Pushes that are not done, and the most that were. */
+  pushesQueued = 0;
+  pushesQueuedMax = 0;
   readonly refused = new Map<ErrorCode, number>();
-  readonly stalenessHistogram = new Array<number>(stalenessBucketMax + 1).fill(0);
 
-  countUpdate(staleness: number): void {
-    this.updatesApplied++;
-    const bucket = Math.min(staleness, stalenessBucketMax);
-    this.stalenessHistogram[bucket] = (this.stalenessHistogram[bucket] ?? 0) + 1;
+  beginPush(): void {
+    this.pushesQueued++;
+    this.pushesQueuedMax = Math.max(this.pushesQueuedMax, this.pushesQueued);
+  }
+
+  endPush(): void {
+    this.pushesQueued--;
   }
 
   countRefusal(code: ErrorCode): void {

@@ -1,71 +1,97 @@
-import { DownpourError } from "@downpour/errors";
-import { type Job, learningRateAt } from "@downpour/job";
+import { codeOf, DownpourError, messageOf } from "@downpour/errors";
+import { type Job, momentumOf } from "@downpour/job";
+import { checkPayload, type PushCodec } from "@downpour/tensor-kernels";
 import {
-  decayedRanges,
-  isStatisticSlice,
-  type Manifest,
-  type SliceRange,
-  sliceLengthMax,
-} from "@downpour/parameter-vector";
-import {
-  isFiniteVector,
-  makeOptimizer,
-  movingAverage,
-  type OptimizerOptions,
-} from "@downpour/tensor-kernels";
+  type AdmissionState,
+  admitMember,
+  admitPush,
+  fullCodec,
+  type InitialWeights,
+  initializedSlice,
+  type Pull,
+  type Push,
+  refuseRepeats,
+  type Schedule,
+  sliceOf,
+} from "./admission.ts";
+import { type Assembly, type Assignment, assemble, checkAssignment, sameAssignment } from "./assignment.ts";
+import { Batch } from "./batch.ts";
+import { type ServerBounds, serverBounds } from "./bounds.ts";
 import { Counters } from "./counters.ts";
-import { type Applied, Slice } from "./slice.ts";
+import { Encodings } from "./encodings.ts";
+import type { MakeExecutor } from "./executor.ts";
+import { type After, GateKeeper } from "./gate-keeper.ts";
+import type { Lane } from "./lane.ts";
+import { makeGate } from "./make-gate.ts";
+import { MemberCopies } from "./member-copies.ts";
+import { answerPull, type PulledMessage } from "./pull-answer.ts";
+import { PushProgress } from "./push-progress.ts";
+import type { Slice } from "./slice.ts";
+import { Staging } from "./staging.ts";
+import { type Acknowledgement, type StagedGradient, takePush } from "./take-push.ts";
 
-/** Slices that the coordinator gives to this server. */
-export interface Assignment {
-  readonly coordinatorEpoch: number;
-  readonly manifest: Manifest;
-  readonly slices: readonly (SliceRange & { readonly term: number })[];
-  readonly batchesPerEpoch: number;
-}
-
-export interface SliceVersion {
-  readonly term: number;
-  readonly count: number;
-}
-
-/** Weights of one slice, or a gradient; of a slice of moving statistics the batch statistics. */
-export interface SliceData {
-  readonly sliceIndex: number;
-  readonly data: Float32Array;
-}
-
-/** One mini-batch gradient, or the part of it that concerns this server. */
-export interface Push {
-  readonly memberId: string;
-  readonly manifestFingerprint: string;
-  readonly epoch: number;
-  readonly batch: number;
-  readonly schedule: { readonly revision: number; readonly dropFactor: number };
-  readonly slices: readonly (SliceData & { readonly base: SliceVersion })[];
+export interface StoreOptions {
+  readonly job: Job;
+  readonly makeExecutor: MakeExecutor;
+  readonly bounds?: Partial<ServerBounds>;
+  /** Calls back later: for the longest wait at a gate. Left out: such a wait has no end of its own. */
+  readonly after?: After;
+  /** An apply thread crashed, or a command of nobody's request failed: the server can't go on. */
+  readonly onFailure?: (error: Error) => void;
 }
 
 /**
- * The core of a parameter server: what it holds, and what it does with each message. No I/O, no clock.
+ * The core of a parameter server: what it holds, and what it does with each message. No I/O, no clock; apply threads
+ * are behind a port.
  *
- * Every method checks the whole message before it changes anything: a refused message changes nothing.
+ * A message is checked whole before anything changes: a refused one changes nothing. Since nothing can fail after
+ * that, counts and push ids are brought up at once, and what is left to do goes to the apply threads as commands, in
+ * order; the answer follows when they are done.
  */
 export class ParameterStore {
   readonly counters = new Counters();
   readonly #job: Job;
+  readonly #options: StoreOptions;
+  readonly #bounds: ServerBounds;
+  readonly #gate: GateKeeper;
+  readonly #encodings = new Encodings(this.counters);
+  readonly #copies = new MemberCopies((slice) => this.#lanes[slice.thread] as Lane);
   #assignment: Assignment | undefined;
-  readonly #slices = new Map<number, Slice>();
+  #assembly: Promise<Assembly> | undefined;
+  #closeThreads: () => Promise<void> = async () => undefined;
+  #lanes: readonly Lane[] = [];
+  #slices: ReadonlyMap<number, Slice> = new Map();
+  #slicesOf: readonly (readonly Slice[])[] = [];
+  #staging = new Staging([]);
+  #progress = new PushProgress(0);
   #members: ReadonlySet<string> = new Set();
   /** The coordinator epoch that the list of members is of, and its revision within it. */
   #membersVersion = { epoch: 0, revision: 0 };
   #coordinatorEpoch = 0;
-  #schedule = { revision: 1, dropFactor: 1 };
+  #schedule: Schedule;
+  /** The batch that a round's end goes into, while a push is being taken. */
+  #openBatch: Batch | undefined;
+  #closed = false;
 
-  constructor(job: Job) {
-    this.#job = job;
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.#job = options.job;
+    this.#bounds = { ...serverBounds, ...options.bounds };
+    this.#schedule = {
+      revision: 1,
+      dropFactor: 1,
+      rateFactor: 1,
+      momentum: momentumOf(options.job.optimizer),
+    };
+    this.#gate = new GateKeeper({
+      gate: makeGate(options.job),
+      closeRound: () => this.#closeRound(),
+      waitMsMax: options.job.cluster.leaseMs,
+      after: options.after ?? (() => () => undefined),
+    });
   }
 
-  get schedule(): { readonly revision: number; readonly dropFactor: number } {
+  get schedule(): Schedule {
     return this.#schedule;
   }
 
@@ -73,136 +99,288 @@ export class ParameterStore {
     return this.#slices.values();
   }
 
-  /** Takes the slices that this server owns; the same assignment again changes nothing. */
-  assign(assignment: Assignment): void {
-    this.#admitCommand(assignment.coordinatorEpoch);
-    const known = this.#assignment;
-    if (known !== undefined) {
-      const same =
-        known.manifest.fingerprint === assignment.manifest.fingerprint &&
-        known.batchesPerEpoch === assignment.batchesPerEpoch &&
-        JSON.stringify(known.slices) === JSON.stringify(assignment.slices);
-      if (same) return;
-      throw new DownpourError("failedPrecondition", "other slices were assigned to this server before");
-    }
-    const indices = new Set(assignment.slices.map((range) => range.sliceIndex));
-    if (indices.size < assignment.slices.length) {
-      throw new DownpourError("invalidArgument", "a slice occurs twice in one assignment");
-    }
-    for (const range of assignment.slices) {
-      if (range.length > sliceLengthMax) {
-        throw new DownpourError(
-          "invalidArgument",
-          `slice ${range.sliceIndex} has ${range.length} elements; at most ${sliceLengthMax} are allowed`,
-        );
-      }
-      if (range.length < 1 || range.offset + range.length > assignment.manifest.length) {
-        throw new DownpourError(
-          "invalidArgument",
-          `slice ${range.sliceIndex} covers elements ${range.offset} to ${range.offset + range.length}, but ` +
-            `the parameter vector has ${assignment.manifest.length}`,
-        );
-      }
-    }
-    // All slices are made before the first is taken: one of mixed kinds is refused.
-    const slices = assignment.slices.map((slice) => this.#makeSlice(assignment, slice));
-    for (const slice of slices) this.#slices.set(slice.range.sliceIndex, slice);
-    this.#assignment = assignment;
+  /** The open round; 0 where there are none. */
+  get round(): number {
+    return this.#gate.round;
   }
 
-  /** Replaces the list of members, unless a newer one is known. */
+  get pullsGated(): number {
+    return this.#gate.waiting;
+  }
+
+  get applyThreads(): number {
+    return this.#lanes.length;
+  }
+
+  /** Bytes of weights, optimizer state and copies that are in use. */
+  get memoryBytesUsed(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.bytesUsed, 0);
+  }
+
+  isMember(memberId: string): boolean {
+    return this.#members.has(memberId);
+  }
+
+  /** Takes the slices that this server owns; the same assignment again changes nothing. */
+  async assign(assignment: Assignment): Promise<void> {
+    this.#admitCommand(assignment.coordinatorEpoch);
+    if (this.#assignment !== undefined) {
+      if (!sameAssignment(this.#assignment, assignment)) {
+        throw new DownpourError("failedPrecondition", "other slices were assigned to this server before");
+      }
+      await this.#assembly;
+      return;
+    }
+    checkAssignment(assignment);
+    this.#assignment = assignment;
+    const { makeExecutor } = this.#options;
+    this.#assembly = assemble(this.#job, assignment, this.#bounds, makeExecutor, (error) =>
+      this.#fail(error),
+    );
+    try {
+      await this.#take(await this.#assembly);
+    } catch (error) {
+      this.#assignment = undefined;
+      throw error;
+    }
+  }
+
+  /** Replaces the list of members, unless a newer one is known; frees what those who left had. */
   setMembers(coordinatorEpoch: number, revision: number, memberIds: readonly string[]): void {
     this.#admitCommand(coordinatorEpoch);
     const { epoch: knownEpoch, revision: knownRevision } = this.#membersVersion;
     if (coordinatorEpoch === knownEpoch && revision <= knownRevision) return;
     this.#membersVersion = { epoch: coordinatorEpoch, revision };
+    const before = this.#members;
     this.#members = new Set(memberIds);
+    for (const memberId of before) {
+      if (this.#members.has(memberId)) continue;
+      this.#copies.left(this.#slices.values(), memberId);
+      this.streamLost(memberId);
+    }
+  }
+
+  /** The member's streams are over: gates don't wait for it, and what it waits for fails. */
+  streamLost(memberId: string): void {
+    this.#progress.forget(memberId);
+    this.#gate.leave(memberId, "the member's stream is over");
   }
 
   /** Keeps the schedule with the highest revision. */
-  observeSchedule(schedule: { readonly revision: number; readonly dropFactor: number }): void {
+  observeSchedule(schedule: Schedule): void {
     if (schedule.revision > this.#schedule.revision) this.#schedule = schedule;
   }
 
   /** Gives initial weights to slices that have none. */
-  initialize(
+  async initialize(
     memberId: string,
     manifestFingerprint: string,
-    weights: readonly SliceData[],
-  ): { initialized: number; unchanged: number } {
-    this.#admitMember(memberId, manifestFingerprint);
-    const admitted = weights.map((entry) => {
-      const slice = this.#sliceOf(entry.sliceIndex);
-      checkData(slice, entry.data, "weight");
-      return { slice, data: entry.data };
-    });
-    let initialized = 0;
-    for (const { slice, data } of admitted) {
-      if (slice.initialize(data)) initialized++;
+    weights: readonly InitialWeights[],
+  ): Promise<{ initialized: number; unchanged: number }> {
+    const admit = () => {
+      admitMember(this.#state(), memberId, manifestFingerprint);
+      refuseRepeats(weights, "message of initial weights");
+      return weights.map(({ sliceIndex, data }) => ({ slice: sliceOf(this.#state(), sliceIndex), data }));
+    };
+    const staged = await this.#staging.stage(admit, (entry) => entry.data);
+    try {
+      for (const [i, { slice }] of staged.entries.entries()) {
+        this.#look(slice, "weights", { name: "float32" }, staged.view(i));
+      }
+      const batch = this.#newBatch();
+      let initialized = 0;
+      for (const [i, { slice }] of staged.entries.entries()) {
+        if (slice.initialized) continue;
+        slice.initialized = true;
+        initialized++;
+        const payloadAt = staged.view(i).byteOffset;
+        batch.of(slice).push({ kind: "initialize", slice: slice.local, payloadAt });
+      }
+      await Promise.all(batch.submit());
+      return { initialized, unchanged: weights.length - initialized };
+    } finally {
+      staged.release();
     }
-    return { initialized, unchanged: admitted.length - initialized };
   }
 
   /**
-   * Admits and applies one push. The gradients belong to the store until this returns, and are overwritten.
+   * Admits and applies one push. Resolves when it is applied.
    * @throws the reason for which the whole push is refused; nothing is applied then
    */
-  push(push: Push): (Applied & { sliceIndex: number; term: number })[] {
-    const { batchesPerEpoch } = this.#admitMember(push.memberId, push.manifestFingerprint);
-    const { epochs } = this.#job.training;
-    if (push.batch >= batchesPerEpoch || push.epoch >= epochs) {
+  async push(push: Push): Promise<Acknowledgement[]> {
+    this.counters.beginPush();
+    try {
+      const staging = this.#staging.stage(
+        () => admitPush(this.#state(), push),
+        ({ pushed }) => pushed.data,
+      );
+      const staged = staging instanceof Promise ? await staging : staging;
+      try {
+        const gradients = staged.entries.map((entry, i) => ({ ...entry, payload: staged.view(i) }));
+        for (const { slice, pushed, payload } of gradients) {
+          const what = slice.isStatistic ? "batch statistics" : "gradient";
+          this.#look(slice, what, fullCodec(this.#job, pushed.codec), payload);
+        }
+        const { acknowledgements, done } = this.#takePush(push, gradients);
+        await done;
+        return acknowledgements;
+      } finally {
+        staged.release();
+      }
+    } finally {
+      this.counters.endPush();
+    }
+  }
+
+  /**
+   * The slices that a member asks for, in its order, in messages of bounded size. The data of a message are the
+   * caller's until it asks for the next.
+   * @throws the reason for which the pull is refused, at the first message
+   */
+  async *pull(pull: Pull): AsyncGenerator<PulledMessage & { readonly round: number }, void> {
+    const { memberId, manifestFingerprint, codec } = pull;
+    const admit = () => {
+      admitMember(this.#state(), memberId, manifestFingerprint);
+      refuseRepeats(pull.slices, "pull");
+      return pull.slices.map(({ sliceIndex, have }) => ({
+        slice: initializedSlice(this.#state(), sliceIndex),
+        have,
+      }));
+    };
+    let wanted = admit();
+    if (pull.gated) {
+      await this.#gate.pass(memberId);
+      // While it waited it may have been told to leave.
+      wanted = admit();
+    }
+    const { round } = this.#gate;
+    const { counters } = this;
+    const messages = answerPull(wanted, {
+      memberId,
+      codec,
+      answerBytesMax: this.#bounds.answerBytesMax,
+      lanes: this.#lanes,
+      newBatch: () => this.#newBatch(),
+      encodings: this.#encodings,
+      copies: this.#copies,
+      counters,
+    });
+    for await (const message of messages) yield { ...message, round };
+  }
+
+  /** Whether a gradient belongs to the open round. @throws failedPrecondition: this server doesn't decide that */
+  admitPush(push: Pick<Push, "memberId" | "manifestFingerprint" | "epoch" | "batch" | "round">): boolean {
+    admitMember(this.#state(), push.memberId, push.manifestFingerprint);
+    if (this.#job.consistency.kind !== "sync") {
+      const { kind } = this.#job.consistency;
       throw new DownpourError(
-        "invalidArgument",
-        `push id (epoch ${push.epoch}, batch ${push.batch}) is outside the job's ${epochs} epochs of ` +
-          `${batchesPerEpoch} batches`,
+        "failedPrecondition",
+        `the job's consistency is ${kind}, not sync: push right away`,
       );
     }
-    const { revision, dropFactor } = push.schedule;
-    if (revision > this.#schedule.revision && !(dropFactor > 0 && dropFactor <= 1)) {
-      throw new DownpourError(
-        "invalidArgument",
-        `schedule revision ${revision} has drop factor ${dropFactor}, expected more than 0 and at most 1`,
-      );
+    if (!this.#slices.has(0)) {
+      throw new DownpourError("failedPrecondition", "only the server of slice 0 admits pushes; ask that one");
     }
-    const admitted = push.slices.map((entry) => ({ slice: this.#admitGradient(entry), entry }));
-    if (new Set(admitted.map(({ slice }) => slice)).size < admitted.length) {
-      throw new DownpourError("invalidArgument", "a slice occurs twice in one push");
-    }
+    return this.#gate.admit(push.memberId, `${push.epoch}/${push.batch}`, push.round);
+  }
+
+  /** Applies what rounds and n-softsync hold back, and lets waiting pulls go on. @returns slices that applied any */
+  async closeRounds(coordinatorEpoch: number): Promise<number> {
+    this.#admitCommand(coordinatorEpoch);
+    const batch = this.#newBatch();
+    const updated = this.#closeSlices(batch);
+    const done = batch.submit();
+    this.#gate.open();
+    await Promise.all(done);
+    return updated;
+  }
+
+  /** Ends the apply threads. Requests under way fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const memberId of this.#members) this.streamLost(memberId);
+    await this.#assembly?.catch(() => undefined);
+    await this.#closeThreads();
+  }
+
+  async #take({ lanes, slices, executor }: Assembly): Promise<void> {
+    this.#closeThreads = () => executor.close();
+    this.#lanes = lanes;
+    this.#slices = new Map(slices.map((slice) => [slice.range.sliceIndex, slice]));
+    this.#slicesOf = lanes.map((_, thread) =>
+      slices.filter((slice) => slice.thread === thread).sort((a, b) => a.local - b.local),
+    );
+    this.#staging = new Staging(lanes);
+    this.#progress = new PushProgress(slices.length);
+    if (this.#closed) await executor.close();
+  }
+
+  #takePush(push: Push, gradients: readonly StagedGradient[]) {
     this.observeSchedule(push.schedule);
-    const epochsPassed = push.epoch + push.batch / batchesPerEpoch;
-    const scheduled = learningRateAt(this.#job.learningRate, epochsPassed, epochs);
-    const learningRate = scheduled * this.#schedule.dropFactor;
-    return admitted.map(({ slice, entry }) => {
-      const id = { epoch: push.epoch, batch: push.batch, baseCount: entry.base.count };
-      const applied = slice.applyInPlace(entry.data, id, learningRate);
-      if (applied.duplicate) this.counters.duplicates++;
-      else this.counters.countUpdate(applied.staleness);
-      return { ...applied, sliceIndex: slice.range.sliceIndex, term: slice.term };
+    const batch = this.#newBatch();
+    return takePush(push, gradients, {
+      job: this.#job,
+      batchesPerEpoch: this.#assignment?.batchesPerEpoch ?? 1,
+      schedule: this.#schedule,
+      counters: this.counters,
+      copies: this.#copies,
+      batch,
+      onTaken: () => this.#countInGate(push, batch),
     });
   }
 
-  /** The slices that a member asks for, in its order. @throws the reason for which the pull is refused */
-  pull(memberId: string, manifestFingerprint: string, sliceIndices: readonly number[]): Slice[] {
-    this.#admitMember(memberId, manifestFingerprint);
-    return sliceIndices.map((sliceIndex) => this.#initializedSlice(sliceIndex));
+  #countInGate(push: Push, batch: Batch): void {
+    const indices = push.slices.map((entry) => entry.sliceIndex);
+    const isWhole = this.#progress.take(push.memberId, `${push.epoch}/${push.batch}`, indices);
+    if (!isWhole) return;
+    this.#openBatch = batch;
+    this.#gate.pushed(push.memberId, push.round, push.lastOfLease);
+    this.#openBatch = undefined;
   }
 
-  #makeSlice(assignment: Assignment, placed: Assignment["slices"][number]): Slice {
-    const { optimizer: spec, training } = this.#job;
-    const { manifest, batchesPerEpoch } = assignment;
-    const { term, ...range } = placed;
-    const isStatistic = isStatisticSlice(manifest, range);
-    return new Slice({
-      range,
-      term,
-      isStatistic,
-      optimizer: isStatistic
-        ? movingAverage(training.statisticsDecay)
-        : makeOptimizer(spec as OptimizerOptions),
-      weightDecay: spec.weightDecay,
-      decayed: isStatistic ? [] : decayedRanges(manifest, range),
-      batchesPerEpoch,
-    });
+  /** The open round has what it waits for. */
+  #closeRound(): void {
+    if (this.#openBatch !== undefined) {
+      this.#closeSlices(this.#openBatch);
+      return;
+    }
+    const batch = this.#newBatch();
+    this.#closeSlices(batch);
+    for (const done of batch.submit()) done.catch((error: Error) => this.#fail(error));
+  }
+
+  #closeSlices(batch: Batch): number {
+    let updated = 0;
+    for (const slice of this.#slices.values()) {
+      if (slice.close(this.#schedule.momentum, batch.of(slice))) updated++;
+    }
+    return updated;
+  }
+
+  #newBatch(): Batch {
+    return new Batch(this.#lanes, this.#slicesOf);
+  }
+
+  /** Looks through a payload, and names its slice in what is thrown. */
+  #look(slice: Slice, what: string, codec: PushCodec, payload: Uint8Array): void {
+    const { kernels } = (this.#lanes[slice.thread] as Lane).memory;
+    try {
+      checkPayload(codec, slice.place.codecRuns, payload, kernels);
+    } catch (error) {
+      const message = `the ${what} of slice ${slice.range.sliceIndex}: ${messageOf(error)}`;
+      throw new DownpourError(codeOf(error), message, { cause: error });
+    }
+  }
+
+  #state(): AdmissionState {
+    return {
+      job: this.#job,
+      members: this.#members,
+      assignment: this.#lanes.length > 0 ? this.#assignment : undefined,
+      slices: this.#slices,
+      revision: this.#schedule.revision,
+      round: this.#gate.round,
+    };
   }
 
   #admitCommand(coordinatorEpoch: number): void {
@@ -215,78 +393,7 @@ export class ParameterStore {
     this.#coordinatorEpoch = coordinatorEpoch;
   }
 
-  #admitMember(memberId: string, manifestFingerprint: string): Assignment {
-    if (!this.#members.has(memberId)) {
-      throw new DownpourError(
-        "unknownMember",
-        `${memberId || "(no name)"} is not a member of this job; join it first`,
-      );
-    }
-    const assignment = this.#assignment;
-    if (assignment === undefined) {
-      throw new DownpourError("failedPrecondition", "no slices are assigned to this server yet");
-    }
-    if (assignment.manifest.fingerprint !== manifestFingerprint) {
-      throw new DownpourError(
-        "failedPrecondition",
-        `the sender's manifest is ${manifestFingerprint.slice(0, 12)}, this server's is ` +
-          `${assignment.manifest.fingerprint.slice(0, 12)}; do all processes run the same job and version?`,
-      );
-    }
-    return assignment;
-  }
-
-  #sliceOf(sliceIndex: number): Slice {
-    const slice = this.#slices.get(sliceIndex);
-    if (slice === undefined) {
-      throw new DownpourError("notFound", `slice ${sliceIndex} is not on this server`);
-    }
-    return slice;
-  }
-
-  #initializedSlice(sliceIndex: number): Slice {
-    const slice = this.#sliceOf(sliceIndex);
-    if (!slice.initialized) {
-      throw new DownpourError(
-        "failedPrecondition",
-        `slice ${sliceIndex} has no weights yet; initialize it first`,
-      );
-    }
-    return slice;
-  }
-
-  #admitGradient({ sliceIndex, base, data }: Push["slices"][number]): Slice {
-    const slice = this.#initializedSlice(sliceIndex);
-    if (base.term !== slice.term) {
-      throw new DownpourError(
-        "failedPrecondition",
-        `the gradient of slice ${sliceIndex} is of term ${base.term}, the slice of term ${slice.term}; pull it again`,
-      );
-    }
-    if (base.count > slice.count) {
-      throw new DownpourError(
-        "invalidArgument",
-        `the gradient of slice ${sliceIndex} was computed on version ${base.count}, but only ${slice.count} ` +
-          "updates were applied",
-      );
-    }
-    checkData(slice, data, slice.isStatistic ? "batch statistic" : "gradient");
-    return slice;
-  }
-}
-
-function checkData(slice: Slice, data: Float32Array, what: string): void {
-  const { sliceIndex, length } = slice.range;
-  if (data.length !== length) {
-    throw new DownpourError(
-      "invalidArgument",
-      `the ${what} of slice ${sliceIndex} has ${data.length} elements, expected ${length}`,
-    );
-  }
-  if (!isFiniteVector(data)) {
-    throw new DownpourError(
-      "invalidArgument",
-      `the ${what} of slice ${sliceIndex} has a value that is not finite`,
-    );
+  #fail(error: Error): void {
+    if (!this.#closed) this.#options.onFailure?.(error);
   }
 }

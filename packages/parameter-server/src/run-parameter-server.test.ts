@@ -36,7 +36,7 @@ const job = checkJob(
 async function startCoordinator() {
   const state = {
     command: Command.COMMAND_CONTINUE as Command,
-    schedule: { revision: 1, dropFactor: 1 },
+    schedule: { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
     beats: 0,
   };
   let registered: (request: RegisterServerRequest) => void = () => undefined;
@@ -98,10 +98,11 @@ test("registers the address it serves, follows the schedule, and ends when the j
 
   const caller = connectParameterServer(address, 10_000);
   closing.push(() => caller.close());
-  coordinator.state.schedule = { revision: 2, dropFactor: 0.1 };
+  const schedule = { revision: 2, dropFactor: 0.1, rateFactor: 0.5, momentum: 0.25 };
+  coordinator.state.schedule = schedule;
   // The answer to one heartbeat was read when the next but one comes.
   await coordinator.beats(2);
-  expect((await caller.call("GetServerStatus", {})).schedule).toEqual({ revision: 2, dropFactor: 0.1 });
+  expect((await caller.call("GetServerStatus", {})).schedule).toEqual(schedule);
 
   coordinator.state.command = Command.COMMAND_STOP;
   await running;

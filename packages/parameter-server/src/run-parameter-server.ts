@@ -2,8 +2,11 @@ import { randomUUID } from "node:crypto";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import { connectCoordinator, isTransient, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
+import type { After } from "./gate-keeper.ts";
 import { ParameterStore } from "./parameter-store.ts";
+import { serverStatus } from "./server-status.ts";
 import { parameterServerHandlers } from "./service.ts";
+import { threadExecutor } from "./thread-executor.ts";
 
 export interface ParameterServerOptions {
   readonly coordinatorAddress: string;
@@ -24,10 +27,16 @@ const closeGraceMs = 1000;
 /** Deadline of calls to the coordinator. */
 const callDeadlineMs = 10_000;
 
+const after: After = (ms, callBack) => {
+  const timer = setTimeout(callBack, ms).unref();
+  return () => clearTimeout(timer);
+};
+
 /**
  * Runs a parameter server until the coordinator ends the job or `signal` aborts.
  *
- * @throws unavailable: the coordinator is not reached, or lost later; environment: the port is taken
+ * @throws unavailable: the coordinator is not reached, or lost later; environment: the port is taken; internal: an
+ * apply thread crashed
  */
 export async function runParameterServer(options: ParameterServerOptions): Promise<void> {
   const { logger, signal } = options;
@@ -36,7 +45,13 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
   try {
     const { jobJson } = await retry(() => coordinator.call("GetJob", {}), connect);
     const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
-    const store = new ParameterStore(job);
+    const stop = new AbortController();
+    let failure: Error | undefined;
+    const onFailure = (error: Error) => {
+      failure ??= error;
+      stop.abort();
+    };
+    const store = new ParameterStore({ job, makeExecutor: threadExecutor, after, onFailure });
     const handlers = parameterServerHandlers(store, logger);
     const serving = await serve(services.ParameterServer.service, handlers, options.host, options.port);
     try {
@@ -44,17 +59,15 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), connect);
       logger.info({ memberId, address: serving.address }, "registered with the coordinator");
       await serveUntilStopped(memberId);
+      if (failure !== undefined) throw failure;
     } finally {
-      await serving.close(closeGraceMs);
-      const { updatesApplied, duplicates, refused, stalenessHistogram } = store.counters;
-      logger.info(
-        { updatesApplied, duplicates, refused: Object.fromEntries(refused), stalenessHistogram },
-        "closed",
-      );
+      await serving.close(failure === undefined ? closeGraceMs : 0);
+      const { updatesApplied, duplicates, refused, stalenessHistogram } = serverStatus(store);
+      await store.close();
+      logger.info({ updatesApplied, duplicates, refused, stalenessHistogram }, "closed");
     }
 
     async function serveUntilStopped(memberId: string): Promise<void> {
-      const stop = new AbortController();
       await sendHeartbeats({
         coordinator,
         memberId,

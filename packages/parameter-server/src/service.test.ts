@@ -25,6 +25,7 @@ import {
   services,
 } from "@downpour/protocol";
 import { afterEach, describe, expect, test } from "vitest";
+import { inlineExecutor } from "./executor.ts";
 import { ParameterStore } from "./parameter-store.ts";
 import { parameterServerHandlers } from "./service.ts";
 
@@ -66,7 +67,8 @@ interface TestServer {
 }
 
 async function startServer(job: Job): Promise<TestServer> {
-  const handlers = parameterServerHandlers(new ParameterStore(job), silent);
+  const store = new ParameterStore({ job, makeExecutor: inlineExecutor() });
+  const handlers = parameterServerHandlers(store, silent);
   const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0);
   const caller = connectParameterServer(serving.address, 20_000);
   const client = caller.client as InstanceType<typeof services.ParameterServer>;
@@ -165,7 +167,7 @@ function smallPush(
     memberId,
     manifestFingerprint: small.fingerprint,
     pushId: { epoch: 0, batch },
-    schedule: { revision: 1, dropFactor: 1 },
+    schedule: { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
     slices: [
       { sliceIndex: 0, base, codec: "CODEC_FLOAT32", data: gradient(32) },
       { sliceIndex: 1, base, codec: "CODEC_FLOAT32", data: gradient(16), ...change },
@@ -177,6 +179,7 @@ function smallPull(have: (number | null)[] = [null, null]): Omit<PullRequestInpu
   return {
     memberId,
     manifestFingerprint: small.fingerprint,
+    codec: "CODEC_FLOAT32",
     slices: have.map((count, sliceIndex) => ({
       sliceIndex,
       have: count === null ? null : { term: 1, count },
@@ -318,7 +321,7 @@ describe("a pull", () => {
     expect(response?.slices[0]?.data.length).toBe(16 * 4);
   });
 
-  test("is refused by a status on one last response, not counted as a refused push, and the stream goes on", async () => {
+  test("is refused by a status on one last response, counted, and the stream goes on", async () => {
     const server = await startSmall();
     const refused = await server.pull({ ...smallPull(), memberId: "stranger" });
     expect(refused).toHaveLength(1);
@@ -330,7 +333,10 @@ describe("a pull", () => {
     const missing = await server.pull({ ...smallPull(), slices: [{ sliceIndex: 0 }, { sliceIndex: 9 }] });
     expect(missing).toHaveLength(1);
     expect(missing[0]).toMatchObject({ status: { code: NOT_FOUND, reason: "notFound" }, slices: [] });
-    expect((await server.caller.call("GetServerStatus", {})).refused).toEqual({});
+    expect((await server.caller.call("GetServerStatus", {})).refused).toEqual({
+      unknownMember: 1,
+      notFound: 1,
+    });
     expect((await server.pull(smallPull()))[0]?.slices).toHaveLength(2);
   });
 
@@ -347,6 +353,7 @@ describe("a pull", () => {
     const responses = await server.pull({
       memberId,
       manifestFingerprint: manifest.fingerprint,
+      codec: "CODEC_FLOAT32",
       slices: slices.map(({ sliceIndex }) => ({ sliceIndex })),
     });
     expect(responses.map((response) => response.slices.map((slice) => slice.sliceIndex))).toEqual([
@@ -370,7 +377,10 @@ describe("a pull", () => {
 test("the status of a server counts updates, duplicates, staleness and bytes", async () => {
   const server = await startSmall();
   await server.push(smallPush(0, 0));
-  await server.push({ ...smallPush(1, 0), schedule: { revision: 3, dropFactor: 0.5 } });
+  await server.push({
+    ...smallPush(1, 0),
+    schedule: { revision: 3, dropFactor: 0.5, rateFactor: 1, momentum: 0 },
+  });
   await server.push(smallPush(1, 1));
   const status = await server.caller.call("GetServerStatus", {});
   expect(status).toMatchObject({
@@ -381,7 +391,7 @@ test("the status of a server counts updates, duplicates, staleness and bytes", a
     updatesApplied: 4,
     duplicates: 2,
     refused: {},
-    schedule: { revision: 3, dropFactor: 0.5 },
+    schedule: { revision: 3, dropFactor: 0.5, rateFactor: 1, momentum: 0 },
     gradientBytesReceived: 3 * 48 * 4,
     weightBytesSent: 0,
   });
@@ -439,7 +449,7 @@ describe("the identity: one worker that awaits each acknowledgement, on two serv
       for (let i = 0; i < weights.length; i++) {
         const w = weights[i] as number;
         const g =
-          decayed[i] === 1 ? Math.fround((gradient[i] as number) + weightDecay * w) : (gradient[i] as number);
+          decayed[i] === 1 ? f((gradient[i] as number) + f(f(weightDecay) * w)) : (gradient[i] as number);
         // The kernels round to float32 after every operation.
         const v = f(f(f(momentum) * (velocity[i] as number)) + g);
         velocity[i] = v;
@@ -471,7 +481,12 @@ describe("the identity: one worker that awaits each acknowledgement, on two serv
     async function pullAll(): Promise<void> {
       for (const { server, own } of servers) {
         const wanted = own.map(({ sliceIndex }) => ({ sliceIndex, have: versions.get(sliceIndex) ?? null }));
-        for (const response of await server.pull({ memberId, manifestFingerprint, slices: wanted })) {
+        for (const response of await server.pull({
+          memberId,
+          manifestFingerprint,
+          codec: "CODEC_FLOAT32",
+          slices: wanted,
+        })) {
           for (const { sliceIndex, version, data, unchanged } of response.slices) {
             if (version !== null) versions.set(sliceIndex, version);
             if (!unchanged) weights.set(floatsOf(data), slices[sliceIndex]?.offset);
@@ -490,7 +505,7 @@ describe("the identity: one worker that awaits each acknowledgement, on two serv
           memberId,
           manifestFingerprint,
           pushId,
-          schedule: { revision: 1, dropFactor: 1 },
+          schedule: { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
           slices: own.map(({ sliceIndex, offset, length }) => ({
             sliceIndex,
             base: versions.get(sliceIndex) ?? null,

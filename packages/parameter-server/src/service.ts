@@ -3,89 +3,109 @@ import type { Logger } from "@downpour/logging";
 import { manifestFromWire } from "@downpour/parameter-vector";
 import {
   answering,
-  limits,
   okStatus,
   type ParameterServerHandlers,
   type PullRequest,
   type PullResponseInput,
   type PushRequest,
   type PushResponseInput,
-  type SliceWeightsInput,
   toMessageStatus,
   unary,
 } from "@downpour/protocol";
+import type { Push } from "./admission.ts";
 import type { ParameterStore } from "./parameter-store.ts";
-import { decodeFloat32 } from "./payload.ts";
-import type { Slice } from "./slice.ts";
+import { serverStatus } from "./server-status.ts";
+import { pullCodecFromWire, pullCodecToWire, pushCodecFromWire } from "./wire-codecs.ts";
 
 /** The gRPC shell of a {@link ParameterStore}: wire types in, wire types out. */
 export function parameterServerHandlers(store: ParameterStore, logger: Logger): ParameterServerHandlers {
+  const counted = <Request, Response>(handle: (request: Request) => Response | Promise<Response>) =>
+    unary(async (request: Request) => {
+      try {
+        return await handle(request);
+      } catch (error) {
+        store.counters.countRefusal(codeOf(error));
+        throw error;
+      }
+    });
   return {
-    Assign: unary((request) => {
-      store.assign({
+    Assign: counted(async (request) => {
+      await store.assign({
         coordinatorEpoch: request.coordinatorEpoch,
         manifest: manifestFromWire(request.manifest),
         slices: request.slices,
         batchesPerEpoch: request.batchesPerEpoch,
       });
-      logger.info(
-        { slices: request.slices.length, manifest: request.manifest?.fingerprint },
-        "slices assigned",
-      );
+      const facts = { slices: request.slices.length, applyThreads: store.applyThreads };
+      logger.info({ ...facts, manifest: request.manifest?.fingerprint }, "slices assigned");
       return {};
     }),
-    SetMembers: unary((request) => {
+    SetMembers: counted((request) => {
       store.setMembers(request.coordinatorEpoch, request.revision, request.memberIds);
       logger.info({ members: request.memberIds }, "members set");
       return {};
     }),
-    Initialize: unary((request) => {
-      const weights = request.slices.map(({ sliceIndex, codec, data }) => ({
-        sliceIndex,
-        data: decodeFloat32(codec, data, sliceIndex),
-      }));
+    Initialize: counted((request) => {
+      const weights = request.slices.map(({ sliceIndex, codec, data }) => {
+        if (codec === "CODEC_FLOAT32") return { sliceIndex, data };
+        const message = `slice ${sliceIndex} is encoded as ${codec}, expected CODEC_FLOAT32`;
+        throw new DownpourError("invalidArgument", message);
+      });
       return store.initialize(request.memberId, request.manifestFingerprint, weights);
     }),
-    Push: answering((request: PushRequest) => [answerPush(store, request, logger)]),
-    Pull: answering((request: PullRequest) => answerPull(store, request)),
-    AdmitPush: unary(() => {
-      throw new DownpourError("failedPrecondition", "the job's consistency is not sync");
+    Push: streaming(store, logger, (request: PushRequest) => answerPush(store, request, logger)),
+    Pull: streaming(store, logger, (request: PullRequest) => answerPull(store, request, logger)),
+    AdmitPush: counted(({ memberId, manifestFingerprint, pushId, round }) => {
+      const admitted = store.admitPush({ memberId, manifestFingerprint, ...idOf(pushId), round });
+      return { admitted };
     }),
-    CloseRounds: unary(() => ({ slicesUpdated: 0 })),
-    GetServerStatus: unary(() => ({
-      slices: Array.from(store.slices, (slice) => ({
-        sliceIndex: slice.range.sliceIndex,
-        version: { term: slice.term, count: slice.count },
-        length: slice.range.length,
-      })),
-      updatesApplied: store.counters.updatesApplied,
-      duplicates: store.counters.duplicates,
-      refused: Object.fromEntries(store.counters.refused),
-      stalenessHistogram: store.counters.stalenessHistogram,
-      schedule: store.schedule,
-      gradientBytesReceived: store.counters.gradientBytesReceived,
-      weightBytesSent: store.counters.weightBytesSent,
+    CloseRounds: counted(async ({ coordinatorEpoch }) => ({
+      slicesUpdated: await store.closeRounds(coordinatorEpoch),
     })),
+    GetServerStatus: unary(() => serverStatus(store)),
   };
 }
 
-function answerPush(store: ParameterStore, request: PushRequest, logger: Logger): PushResponseInput {
+/** A stream of requests, each of a member: when the stream is over, gates wait for these members no longer. */
+function streaming<Request extends { readonly memberId: string }, Response>(
+  store: ParameterStore,
+  logger: Logger,
+  answer: (request: Request) => Promise<Response> | AsyncIterable<Response>,
+): ReturnType<typeof answering<Request, Response>> {
+  return (stream) => {
+    const members = new Set<string>();
+    let over = false;
+    const end = () => {
+      if (over) return;
+      over = true;
+      for (const memberId of members) store.streamLost(memberId);
+    };
+    stream.on("cancelled", end);
+    stream.on("close", end);
+    const onMisbehaviour = (reason: string, error: DownpourError) => {
+      store.counters.countRefusal(error.code);
+      logger.warn({ reason, members: [...members] }, `stream refused: ${error.message}`);
+    };
+    const noted = (request: Request) => {
+      if (store.isMember(request.memberId)) members.add(request.memberId);
+      return answer(request);
+    };
+    answering(noted, { onMisbehaviour })(stream);
+  };
+}
+
+async function answerPush(
+  store: ParameterStore,
+  request: PushRequest,
+  logger: Logger,
+): Promise<PushResponseInput> {
   const { sequence, memberId, pushId } = request;
   try {
-    if (pushId === null) throw new DownpourError("invalidArgument", "the push has no push id");
-    const slices = request.slices.map(({ sliceIndex, base, codec, data }) => {
-      store.counters.gradientBytesReceived += data.byteLength;
-      if (base === null)
-        throw new DownpourError("invalidArgument", `slice ${sliceIndex} has no base version`);
-      return { sliceIndex, base, data: decodeFloat32(codec, data, sliceIndex) };
-    });
-    const schedule = request.schedule ?? { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 };
-    const { manifestFingerprint } = request;
-    const applied = store.push({ memberId, manifestFingerprint, ...pushId, schedule, slices });
+    const acknowledgements = await store.push(pushFromWire(store, request));
     return {
       sequence,
       status: okStatus,
-      slices: applied.map(({ sliceIndex, term, count, staleness, duplicate }) => ({
+      slices: acknowledgements.map(({ sliceIndex, term, count, staleness, duplicate }) => ({
         sliceIndex,
         version: { term, count },
         staleness,
@@ -100,37 +120,54 @@ function answerPush(store: ParameterStore, request: PushRequest, logger: Logger)
   }
 }
 
-/** Slices in messages of bounded size. */
-function* answerPull(store: ParameterStore, request: PullRequest): Generator<PullResponseInput> {
-  const { sequence } = request;
-  try {
-    const wanted = request.slices.map((slice) => slice.sliceIndex);
-    const slices = store.pull(request.memberId, request.manifestFingerprint, wanted);
-    let message: SliceWeightsInput[] = [];
-    let messageBytes = 0;
-    for (const [i, slice] of slices.entries()) {
-      const weights = encodeSlice(slice, request.slices[i]?.have ?? null);
-      const bytes = weights.data?.length ?? 0;
-      if (message.length > 0 && messageBytes + bytes > limits.payloadBytesMax) {
-        yield { sequence, status: okStatus, slices: message, last: false };
-        message = [];
-        messageBytes = 0;
-      }
-      message.push(weights);
-      messageBytes += bytes;
-      store.counters.weightBytesSent += bytes;
+function pushFromWire(store: ParameterStore, request: PushRequest): Push {
+  const { memberId, manifestFingerprint, lastOfLease, norms, round } = request;
+  const slices = request.slices.map(({ sliceIndex, base, codec, data }) => {
+    store.counters.gradientBytesReceived += data.byteLength;
+    if (base === null) {
+      throw new DownpourError("invalidArgument", `slice ${sliceIndex} has no base version`);
     }
-    yield { sequence, status: okStatus, slices: message, last: true };
-  } catch (error) {
-    yield { sequence, status: toMessageStatus(error), last: true };
-  }
+    return { sliceIndex, base, codec: pushCodecFromWire(codec, sliceIndex), data };
+  });
+  const schedule = request.schedule ?? store.schedule;
+  const id = idOf(request.pushId);
+  return { memberId, manifestFingerprint, ...id, schedule, slices, lastOfLease, norms, round };
 }
 
-function encodeSlice(slice: Slice, have: { term: number; count: number } | null): SliceWeightsInput {
-  const { sliceIndex } = slice.range;
-  const version = { term: slice.term, count: slice.count };
-  if (have !== null && have.term === version.term && have.count === version.count) {
-    return { sliceIndex, version, codec: "CODEC_FLOAT32", unchanged: true };
+function idOf(pushId: PushRequest["pushId"]): { readonly epoch: number; readonly batch: number } {
+  if (pushId === null) throw new DownpourError("invalidArgument", "the push has no push id");
+  return pushId;
+}
+
+/** Slices in messages of bounded size; their bytes are views that are given back when they are on their way. */
+async function* answerPull(
+  store: ParameterStore,
+  request: PullRequest,
+  logger: Logger,
+): AsyncGenerator<PullResponseInput> {
+  const { sequence, memberId, manifestFingerprint, gated } = request;
+  try {
+    const codec = pullCodecFromWire(request.codec);
+    const slices = request.slices.map(({ sliceIndex, have }) => ({ sliceIndex, have: have ?? undefined }));
+    const messages = store.pull({ memberId, manifestFingerprint, codec, gated, slices });
+    for await (const { slices: weights, last, round } of messages) {
+      yield {
+        sequence,
+        status: okStatus,
+        slices: weights.map(({ sliceIndex, version, codec: used, data }) => ({
+          sliceIndex,
+          version,
+          codec: pullCodecToWire(used),
+          ...(data === undefined ? { unchanged: true } : { data }),
+        })),
+        last,
+        round,
+      };
+    }
+  } catch (error) {
+    store.counters.countRefusal(codeOf(error));
+    const status = toMessageStatus(error);
+    logger.warn({ memberId, reason: status.reason }, `pull refused: ${status.message}`);
+    yield { sequence, status, last: true };
   }
-  return { sliceIndex, version, codec: "CODEC_FLOAT32", data: slice.snapshot() };
 }
