@@ -72,7 +72,7 @@ describe("one worker that awaits each acknowledgement", () => {
     writeFileSync(file, smallJob);
     const { modelDirectory } = await trainToEnd([
       ...[file, "--run-dir", join(folder, "run"), "--workers", "1", "--epochs", "2"],
-      ...["--set", "evaluation.keep=last"],
+      ...["--set", "evaluation.keep=last", "--set", "worker.overlap=false"],
     ]);
     const trained = readSafetensors(join(modelDirectory ?? "", "model.safetensors"));
     const expected = await trainSerially(2);

@@ -74,14 +74,15 @@ describe("a model of the user's", () => {
     ["a module that can't be parsed", "export default (", /can't import the model module .*\.mjs: /],
     [
       "a module that throws when it is imported",
-      "throw new Error('no licence');",
-      /can't import .*: no licence/,
+      "\n\nthrow new Error('no licence');",
+      /can't import .*: no licence \(line 3\)/,
     ],
     [
       "a function that throws",
-      "export default () => { throw new RangeError('too wide'); }",
-      /failed: too wide/,
+      "export default () => {\nthrow new RangeError('too wide'); }",
+      /failed: too wide \(line 2\)/,
     ],
+    ["a function that throws what is no error", "export default () => { throw 'up'; }", /failed: up$/],
     ["a promise that is rejected", "export default async () => { throw new Error('late'); }", /failed: late/],
     ["a function that returns nothing", "export default () => {}", /is no tf\.LayersModel but undefined/],
     [

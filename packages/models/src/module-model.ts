@@ -37,10 +37,7 @@ export async function moduleModel(
   try {
     model = await build({ tf, input, seed, options: options ?? {} });
   } catch (error) {
-    throw new DownpourError("usage", `the model module ${file} failed: ${messageOf(error)}`, {
-      facts: { file },
-      cause: error,
-    });
+    throw moduleError(file, `the model module ${file} failed`, error);
   }
   return checkModel(model, input, { source: `the model of ${file}` });
 }
@@ -59,10 +56,7 @@ async function importFunction(file: string): Promise<ModelFunction> {
   try {
     exports = await import(pathToFileURL(file).href);
   } catch (error) {
-    throw new DownpourError("usage", `can't import the model module ${file}: ${messageOf(error)}`, {
-      facts: { file },
-      cause: error,
-    });
+    throw moduleError(file, `can't import the model module ${file}`, error);
   }
   const build = exports.default;
   if (typeof build !== "function") {
@@ -76,4 +70,25 @@ async function importFunction(file: string): Promise<ModelFunction> {
     );
   }
   return build as ModelFunction;
+}
+
+/**
+ * What a user's module threw, as an error that names the line in the file, if the stack has it.
+ * @param what of the sentence before the colon, such as "the model of FILE fails"
+ */
+export function moduleError(path: string, what: string, error: unknown): DownpourError {
+  const file = resolve(path);
+  return new DownpourError("usage", `${what}: ${messageOf(error)}${placeIn(file, error)}`, {
+    facts: { file },
+    cause: error,
+  });
+}
+
+function placeIn(file: string, error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  // Node keeps the place of these to itself.
+  if (error.name === "SyntaxError") return `; "node --check ${file}" shows where`;
+  const frames = error.stack?.replaceAll(pathToFileURL(file).href, file).split(file) ?? [];
+  const line = frames.map((after) => /^:(\d+):\d+/.exec(after)?.[1]).find((number) => number !== undefined);
+  return line === undefined ? "" : ` (line ${line})`;
 }

@@ -1,3 +1,4 @@
+export { type ApplyMeasurement, type ApplyTimes, measureApply } from "./bench-apply.ts";
 export { type ServerBounds, serverBounds } from "./bounds.ts";
 export {
   type MemoryBytes,

@@ -1,7 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
-import { connectCoordinator, isTransient, retry, sendHeartbeats, serve, services } from "@downpour/protocol";
+import {
+  connectCoordinator,
+  isTransient,
+  retry,
+  sendHeartbeats,
+  serve,
+  services,
+  type TlsMaterial,
+} from "@downpour/protocol";
 import type { After } from "./gate-keeper.ts";
 import { ParameterStore } from "./parameter-store.ts";
 import { serverStatus } from "./server-status.ts";
@@ -19,6 +27,8 @@ export interface ParameterServerOptions {
   readonly logger: Logger;
   /** Ends the server when it aborts. */
   readonly signal: AbortSignal;
+  /** Mutual TLS with those who push and pull; plain text when left out. */
+  readonly tls?: TlsMaterial | undefined;
 }
 
 /** Calls in progress get so long to end before they are cut off. */
@@ -53,7 +63,8 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
     };
     const store = new ParameterStore({ job, makeExecutor: threadExecutor, after, onFailure });
     const handlers = parameterServerHandlers(store, logger);
-    const serving = await serve(services.ParameterServer.service, handlers, options.host, options.port);
+    const { host, port, tls } = options;
+    const serving = await serve(services.ParameterServer.service, handlers, host, port, tls && { tls });
     try {
       const registration = { address: serving.address, incarnation: randomUUID() };
       const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), connect);

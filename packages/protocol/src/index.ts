@@ -124,7 +124,18 @@ export { TensorRole } from "./generated/downpour/v1/TensorRole.ts";
 export type { Version, VersionInput } from "./generated/downpour/v1/Version.ts";
 export type { WatchRequest, WatchRequestInput } from "./generated/downpour/v1/WatchRequest.ts";
 export { type HeartbeatOptions, sendHeartbeats } from "./heartbeats.ts";
-export type { FinishReason, JobEvent, JobSummary, Progress, TimedJobEvent } from "./job-event.ts";
+export type {
+  AsynchronyChoice,
+  DivergenceFigures,
+  DropReason,
+  FinishReason,
+  JobEvent,
+  JobSummary,
+  Progress,
+  ServerFigures,
+  SliceFigures,
+  TimedJobEvent,
+} from "./job-event.ts";
 export { limits } from "./limits.ts";
 export { isTransient, type RetryOptions, retry } from "./retry.ts";
 export { SequencedStream } from "./sequenced-stream.ts";

@@ -1,6 +1,92 @@
 /** Why a job ended well. */
 export type FinishReason = "epochs" | "targetAccuracy" | "earlyStopping" | "stopped";
 
+/** Why the learning rate was dropped: the plateau rule, the divergence guard, or somebody asked for it. */
+export type DropReason = "plateau" | "divergence" | "manual";
+
+/** What was chosen for asynchronous training, and for how many workers. */
+export interface AsynchronyChoice {
+  readonly workers: number;
+  /** Momentum (beta1 of Adam and AdamW) that the job names for one worker; 0 for optimizers without. */
+  readonly momentumOfJob: number;
+  /** Momentum for these workers. */
+  readonly momentum: number;
+  /** What the learning rate is multiplied by for these workers, in (0, 1]. */
+  readonly rateFactor: number;
+  /** Whether momentum and rate follow the number of workers (protection.adaptToWorkers). */
+  readonly adapts: boolean;
+  /** Batches that one worker trains alone, at a rising rate; null for no warm start. */
+  readonly warmStartBatches: number | null;
+  readonly clipNorm: number | "auto" | "off";
+  readonly consistency: "async" | "softsync" | "ssp" | "sync";
+  readonly stalenessPolicy: string;
+  readonly divergenceGuard: boolean;
+}
+
+/** What made the divergence guard halve the rate. */
+export interface DivergenceFigures {
+  /** Mean of the latest losses; null where there is none. */
+  readonly loss: number | null;
+  /** Lowest mean so far. */
+  readonly bestLoss: number | null;
+  /** Batches refused among the latest `window`, where that is why; else 0. */
+  readonly refused: number;
+  /** Batches that the figures look back. */
+  readonly window: number;
+  /** Halvings in a row, this one included. */
+  readonly halvings: number;
+  /** After so many without recovery the job fails. */
+  readonly halvingsMax: number;
+}
+
+/** What a parameter server has done since it started. */
+export interface ServerFigures {
+  readonly memberId: string;
+  readonly address: string;
+  /** Updates of slices, all of them together, and gradients of slices acknowledged as duplicates. */
+  readonly updates: number;
+  readonly duplicates: number;
+  /** Requests and streams refused, by error code. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** stalenessHistogram[t]: updates of slices with staleness t; the last bucket holds all above. */
+  readonly stalenessHistogram: readonly number[];
+  /** Time that apply threads spent on gradients, in all and at most on one slice. */
+  readonly applyMsTotal: number;
+  readonly applyMsMax: number;
+  readonly applyThreads: number;
+  /** Pushes that waited for an apply thread when it was asked, and the most that ever did. */
+  readonly pushesQueued: number;
+  readonly pushesQueuedMax: number;
+  /** Pulls held back by a gate when it was asked. */
+  readonly pullsGated: number;
+  /** Payload bytes of gradients received and of weights sent. */
+  readonly gradientBytesReceived: number;
+  readonly weightBytesSent: number;
+  /** Bytes of weights, optimizer state and copies in use. */
+  readonly memoryBytes: number;
+  /** Slices encoded for a pull, and those sent from a copy that another pull had caused. */
+  readonly encodingsMade: number;
+  readonly encodingsShared: number;
+  /** Gradients whose staleness policy lacked the weights that they were computed on. */
+  readonly compensationsMissed: number;
+}
+
+/** A slice on a server. */
+export interface SliceFigures {
+  readonly sliceIndex: number;
+  readonly length: number;
+  /** Its version. */
+  readonly term: number;
+  readonly count: number;
+  readonly gradientsApplied: number;
+  readonly applyMsTotal: number;
+  readonly applyMsMax: number;
+  /** Versions kept for the staleness policy. */
+  readonly pulledVersionsKept: number;
+  /** As ServerFigures.stalenessHistogram; in the last `serverMetrics` of a job only. */
+  readonly stalenessHistogram?: readonly number[];
+}
+
 /** How far a job is; what the progress line shows. */
 export interface Progress {
   /** Epochs passed, a real number. */
@@ -15,6 +101,7 @@ export interface Progress {
   /** Latest evaluation; null before the first. */
   readonly validationLoss: number | null;
   readonly validationAccuracy: number | null;
+  /** In force: schedule, warm-up, drops, and what the warm start and the number of workers take off. */
   readonly learningRate: number;
   /** Staleness of the pushes in the window, in updates. */
   readonly stalenessMean: number;
@@ -51,6 +138,13 @@ export interface JobSummary {
   readonly stalenessMean: number;
   readonly stalenessMax: number;
   readonly workersSeen: number;
+  /** Applied batches whose gradient was clipped by its norm. */
+  readonly clippedBatches: number;
+  /** Momentum and rate factor in force at the end. */
+  readonly momentum: number;
+  readonly rateFactor: number;
+  /** Batches of the warm start; null where there was none. */
+  readonly warmStartBatches: number | null;
   readonly learningRateDrops: number;
   readonly bestEpoch: number | null;
   readonly validationLoss: number | null;
@@ -58,6 +152,13 @@ export interface JobSummary {
   readonly testLoss: number | null;
   readonly testAccuracy: number | null;
   readonly modelDirectory: string | null;
+  /** As the servers said last, in the order of their indices; empty where they could not be asked. */
+  readonly servers: readonly ServerFigures[];
+  /**
+   * Largest difference of update counts between two slices that was seen while training. Servers are not asked at the
+   * very same moment, so it is an upper bound, coarse for fast steps; null where they could not be asked.
+   */
+  readonly skewMax: number | null;
 }
 
 /**
@@ -68,7 +169,9 @@ export interface JobSummary {
  * - `progress`: once per second while training
  * - `epochCompleted`: every batch of the epoch has its outcome, and what the ledger counted
  * - `evaluated`: a validation; `countsForPlateau` is false when the weights were pulled before the latest drop
- * - `learningRateDropped`: by the plateau schedule
+ * - `learningRateDropped`: by the plateau schedule, or by the divergence guard, with the figures that made it
+ * - `asynchronyChosen`: when training begins, and when momentum or rate follow a change of the number of workers
+ * - `serverMetrics`: every 5 seconds while training, and a last time, with `final`, when it has ended
  * - `batchRefused`: a gradient that was not finite
  * - `leaseExpired`: a lease was not extended in time, its unfinished batches go to others
  * - `ended`: the last event
@@ -110,8 +213,26 @@ export type JobEvent =
       readonly type: "learningRateDropped";
       readonly epoch: number;
       readonly factor: number;
+      /** The rate that results. */
       readonly learningRate: number;
       readonly revision: number;
+      readonly reason: DropReason;
+      /** Reason divergence only. */
+      readonly divergence: DivergenceFigures | null;
+    }
+  | ({
+      readonly type: "asynchronyChosen";
+      /** `start`: training begins; `workers`: their number changed. */
+      readonly reason: "start" | "workers";
+      /** Revision of the schedule. */
+      readonly revision: number;
+    } & AsynchronyChoice)
+  | {
+      readonly type: "serverMetrics";
+      readonly final: boolean;
+      /** Largest difference of update counts between two slices now. */
+      readonly skew: number;
+      readonly servers: readonly (ServerFigures & { readonly slices: readonly SliceFigures[] })[];
     }
   | {
       readonly type: "batchRefused";

@@ -159,18 +159,18 @@ export class ErrorFeedback extends TwoPhase {
  * Source: Lin et al. 2018, algorithm 1 and sections 3.2, 3.3.
  */
 export class TopKFeedback extends TwoPhase {
-  readonly #momentum: number;
+  readonly #momentum: () => number;
 
-  /** @param momentum m, from 0 to less than 1 */
+  /** @param momentum m, from 0 to less than 1; a function where it changes in the course of training */
   constructor(
     memory: KernelArrays,
     codec: { readonly name: "topK"; readonly ratio: number },
     runs: readonly CodecRun[],
     length: number,
-    momentum: number,
+    momentum: number | (() => number),
   ) {
     super(memory, codec, runs, length, 2);
-    this.#momentum = momentum;
+    this.#momentum = typeof momentum === "number" ? () => momentum : momentum;
   }
 
   /** float32 numbers of state for a slice of so many elements. */
@@ -183,7 +183,7 @@ export class TopKFeedback extends TwoPhase {
     [velocity, owed]: readonly [Float32Array, Float32Array],
     [nextVelocity, sum]: readonly [Float32Array, Float32Array],
   ): Float32Array {
-    this.memory.kernels.triadInPlace(nextVelocity, gradient, velocity, this.#momentum);
+    this.memory.kernels.triadInPlace(nextVelocity, gradient, velocity, this.#momentum());
     this.memory.kernels.triadInPlace(sum, owed, nextVelocity, 1);
     return sum;
   }

@@ -25,6 +25,8 @@ export interface StepMeasurement {
   /** Steps before those that count; our graph is made in the first two. */
   readonly warmupSteps: number;
   readonly steps: number;
+  /** More steps than `steps` follow until so much time has passed. */
+  readonly secondsMin?: number;
 }
 
 /** What the steps took. */
@@ -32,6 +34,9 @@ export interface StepTimes {
   /** Medians over the steps. CPU time is that of all threads of the process, user and system. */
   readonly wallMilliseconds: number;
   readonly cpuMilliseconds: number;
+  /** Of all steps that count: their time over their number. */
+  readonly meanWallMilliseconds: number;
+  readonly meanCpuMilliseconds: number;
   /** Of the last step before those that count, in nats: programs that compute the same agree here. */
   readonly loss: number;
   /** What people should know, for example that the model can't be one graph. */
@@ -51,7 +56,7 @@ type Step = () => Promise<number>;
  * @throws usage: the batch needs more memory than there is; environment: no such device, or it lacks the precision
  */
 export async function measureSteps(measurement: StepMeasurement): Promise<StepTimes> {
-  const { program, warmupSteps, steps } = measurement;
+  const { program, warmupSteps, steps, secondsMin = 0 } = measurement;
   const notices: string[] = [];
   const step = await (program.kind === "stock"
     ? stockStep(measurement)
@@ -60,7 +65,9 @@ export async function measureSteps(measurement: StepMeasurement): Promise<StepTi
   for (let i = 0; i < warmupSteps; i++) loss = await step();
   const wall: number[] = [];
   const cpu: number[] = [];
-  for (let i = 0; i < steps; i++) {
+  const startMs = performance.now();
+  const startCpu = process.cpuUsage();
+  while (wall.length < steps || performance.now() - startMs < secondsMin * 1000) {
     const cpuStart = process.cpuUsage();
     const wallStart = performance.now();
     await step();
@@ -68,7 +75,16 @@ export async function measureSteps(measurement: StepMeasurement): Promise<StepTi
     const { user, system } = process.cpuUsage(cpuStart);
     cpu.push((user + system) / 1000);
   }
-  return { wallMilliseconds: middle(wall), cpuMilliseconds: middle(cpu), loss, notices };
+  const allCpu = process.cpuUsage(startCpu);
+  const meanWallMilliseconds = (performance.now() - startMs) / wall.length;
+  return {
+    wallMilliseconds: middle(wall),
+    cpuMilliseconds: middle(cpu),
+    meanWallMilliseconds,
+    meanCpuMilliseconds: (allCpu.user + allCpu.system) / 1000 / wall.length,
+    loss,
+    notices,
+  };
 }
 
 async function ownStep(
@@ -81,7 +97,7 @@ async function ownStep(
   // A figure of another precision than the one asked for would mislead.
   if (notices[0] !== undefined) throw new DownpourError("environment", notices[0]);
   const network = await Network.create(device.tensorflow, { model, input, seed, compute, onNotice });
-  checkMemory(network.model, { data: { batchSize } }, "--batch");
+  checkMemory(network.model, { data: { batchSize } }, { device: device.name, setting: "--batch" });
   const batch = madeUpBatch(input, batchSize);
   return async () => await network.computeGradient(batch, [seed, 0]);
 }
@@ -90,7 +106,7 @@ async function ownStep(
 async function stockStep({ model, input, batchSize, threads }: StepMeasurement): Promise<Step> {
   const tensorflow = loadStockTensorflow(threads);
   const built = await buildModel(model, input, seed);
-  checkMemory(built.model, { data: { batchSize } }, "--batch");
+  checkMemory(built.model, { data: { batchSize } }, { device: "cpu", setting: "--batch" });
   const batch = madeUpBatch(input, batchSize);
   const { height, width, channels, classCount } = input;
   const trained = modelWeights(built.model)

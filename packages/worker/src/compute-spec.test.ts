@@ -6,6 +6,7 @@ import { attainableCompute, checkMemory } from "./compute-spec.ts";
 import { hasBfloat16 } from "./processor.ts";
 
 vi.mock("./processor.ts", () => ({ hasBfloat16: vi.fn() }));
+vi.mock("node:os", async (original) => ({ ...(await original<object>()), totalmem: () => 16 * 2 ** 30 }));
 
 const wanted: ComputeSpec = { mode: "graph", precision: "bf16" };
 
@@ -66,13 +67,13 @@ describe("checkMemory", () => {
   });
 
   it("lets a batch pass that memory holds", () => {
-    expect(() => checkMemory(model, jobWith(1))).not.toThrow();
+    expect(() => checkMemory(model, jobWith(1), { device: "cpu" })).not.toThrow();
   });
 
   it("refuses a batch that memory can't hold, naming the model, the batch, the need, the memory and what to change", () => {
     let thrown: unknown;
     try {
-      checkMemory(model, jobWith(65_536));
+      checkMemory(model, jobWith(65_536), { device: "cpu" });
     } catch (error) {
       thrown = error;
     }
@@ -92,12 +93,21 @@ describe("checkMemory", () => {
     expect(message).toContain("choose a smaller data.batchSize");
   });
 
+  it("counts what WebAssembly can address, on the portable device", () => {
+    // 1,030 MiB for each image, and a little.
+    expect(() => checkMemory(model, jobWith(3), { device: "portable" })).not.toThrow();
+    expect(() => checkMemory(model, jobWith(4), { device: "portable" })).toThrow(
+      /batchSize 4 needs about 4\.0 GiB, but the device portable has 4\.0 GiB; choose a smaller/,
+    );
+    expect(() => checkMemory(model, jobWith(4), { device: "cpu" })).not.toThrow();
+  });
+
   it("counts a container's limit, where that is less than the machine has", () => {
     const limit = vi.spyOn(process, "constrainedMemory").mockReturnValue(2 ** 20);
     try {
-      expect(() => checkMemory(model, jobWith(1))).toThrow(/this machine has 0\.0 GiB/);
+      expect(() => checkMemory(model, jobWith(1), { device: "cpu" })).toThrow(/this machine has 0\.0 GiB/);
       limit.mockReturnValue(0); // Node's way to say: none
-      expect(() => checkMemory(model, jobWith(1))).not.toThrow();
+      expect(() => checkMemory(model, jobWith(1), { device: "cpu" })).not.toThrow();
     } finally {
       limit.mockRestore();
     }

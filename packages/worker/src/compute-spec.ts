@@ -32,26 +32,36 @@ function bfloat16Problem({ mode }: ComputeSpec, device: ComputeDevice["name"]): 
   return undefined;
 }
 
+/** What WebAssembly's 32-bit addresses reach. */
+const portableMemoryBytes = 2 ** 32;
+
+export interface MemoryCheck {
+  readonly device: ComputeDevice["name"];
+  /** What the user calls the batch size. */
+  readonly setting?: string;
+}
+
 /**
  * Refuses a batch that memory can't hold, before the first step.
- * @param setting what the user calls the batch size
  * @throws usage, naming batch, need and memory
  */
 export function checkMemory(
   model: tf.LayersModel,
   { data }: { readonly data: Pick<Job["data"], "batchSize"> },
-  setting = "data.batchSize",
+  { device, setting = "data.batchSize" }: MemoryCheck,
 ): void {
   const estimate: MemoryEstimate = memoryEstimate(model, data.batchSize);
   const needed = estimate.weightsBytes + estimate.activationBytes;
   const memory = machineMemory();
-  if (needed <= memory) return;
+  const isPortable = device === "portable" && portableMemoryBytes < memory;
+  const limit = isPortable ? portableMemoryBytes : memory;
+  if (needed <= limit) return;
   const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   throw new DownpourError(
     "usage",
-    `a step of ${model.name} with ${setting} ${data.batchSize} needs about ${gibibytes(needed)}, but this machine ` +
-      `has ${gibibytes(memory)}; choose a smaller ${setting}`,
-    { facts: { batchSize: data.batchSize, neededBytes: needed, memoryBytes: memory } },
+    `a step of ${model.name} with ${setting} ${data.batchSize} needs about ${gibibytes(needed)}, but ` +
+      `${isPortable ? "the device portable" : "this machine"} has ${gibibytes(limit)}; choose a smaller ${setting}`,
+    { facts: { batchSize: data.batchSize, neededBytes: needed, memoryBytes: limit } },
   );
 }
 

@@ -2,18 +2,20 @@ import type { UnreadableExample } from "@downpour/datasets";
 import type { Job } from "@downpour/job";
 import type { WireManifest } from "@downpour/parameter-vector";
 import type { DataFingerprint, MeasurementInput } from "@downpour/protocol";
+import type { MemberVectors } from "./member-memory.ts";
 
 /** What the communication side needs to know before it joins. */
 export interface Prepared {
   readonly manifest: WireManifest;
   readonly data: DataFingerprint;
-  /** Parameter vector that pulls write and compute reads. In shared memory. */
-  readonly weights: Float32Array;
-  /** Gradient that compute writes and pushes read; as long as the weights. In shared memory. */
-  readonly gradient: Float32Array;
+  /** In shared memory. The weights are what compute reads. */
+  readonly vectors: MemberVectors;
   /** What people should know about how this member computes. */
   readonly notices: readonly string[];
 }
+
+/** Index into the gradients of {@link MemberVectors}. */
+export type GradientIndex = 0 | 1;
 
 /** Which mini-batch. */
 export interface PushId {
@@ -29,8 +31,6 @@ export interface StepResult {
   readonly exampleCount: number;
   /** Examples of the batch that could not be read, and were left out. */
   readonly unreadable: readonly UnreadableExample[];
-  /** Loss and every element of the gradient are finite; if not, the gradient must not be pushed. */
-  readonly finite: boolean;
   /** What people should know, that came up in this step. */
   readonly notices: readonly string[];
 }
@@ -41,18 +41,28 @@ export interface WrittenModel {
   readonly directory: string;
 }
 
+/** One mini-batch step. */
+export interface StepWork {
+  readonly pushId: PushId;
+  /** Mini-batches that will follow, to be read meanwhile. */
+  readonly next: readonly PushId[];
+  /** Where the gradient goes. */
+  readonly gradient: GradientIndex;
+}
+
 /**
  * The compute side of a member, seen from its communication side. One request at a time: while one runs, the
- * shared weights and gradient belong to compute, between two they belong to communication.
+ * weights and the gradient that it writes belong to compute, between two they belong to communication. The pulled
+ * weights and the other gradient are communication's at all times.
  */
 export interface Compute {
   /** Loads the data and builds the model; the weights hold the seeded initial ones afterwards. */
   prepare(job: Job): Promise<Prepared>;
   /**
    * Computes the mean gradient of one mini-batch at the shared weights; batch statistics at the places of moving
-   * statistics. `next`: mini-batches that will follow, to be read meanwhile.
+   * statistics. The gradient may be not finite.
    */
-  step(work: { readonly pushId: PushId; readonly next: readonly PushId[] }): Promise<StepResult>;
+  step(work: StepWork): Promise<StepResult>;
   /** Measures the validation split at the shared weights. */
   validate(): Promise<MeasurementInput>;
   /** Keeps the weights that were measured last as the best so far, on disk too. */

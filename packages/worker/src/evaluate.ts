@@ -22,10 +22,11 @@ export async function evaluate(session: Session): Promise<void> {
 }
 
 async function measure(session: Session, evaluationId: number, final: boolean): Promise<void> {
-  const { coordinator, memberId, parameters, compute, job, logger, runDirectory } = session;
+  const { coordinator, memberId, parameters, replica, compute, job, logger, runDirectory } = session;
   const scheduleRevision = session.schedule().revision;
-  await patiently(session, () => parameters.pull());
-  const { min: updateCountMin, max: updateCountMax } = parameters.updateCounts();
+  await patiently(session, () => parameters.pull(false));
+  replica.adopt();
+  const { min: updateCountMin, max: updateCountMax } = replica.updateCounts();
   const validation = await compute.validate();
   const report = { memberId, evaluationId, scheduleRevision, updateCountMin, updateCountMax, validation };
   const { isBest } = await patiently(session, () => coordinator.call("ReportEvaluation", report));

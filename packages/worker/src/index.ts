@@ -1,4 +1,5 @@
 export { measureSteps, type StepMeasurement, type StepProgram, type StepTimes } from "./bench-compute.ts";
+export { type ExchangeMeasurement, type ExchangeTimes, measureExchange } from "./bench-exchange.ts";
 export { chosenDevice, type DeviceReport, findDevices } from "./devices.ts";
 export { type Batch, Network, type NetworkOptions, type StepSeed } from "./network.ts";
 export { hasBfloat16 } from "./processor.ts";

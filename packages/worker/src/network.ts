@@ -8,6 +8,7 @@ import {
   type ModelOptions,
   type ModelWeight,
   modelWeights,
+  moduleError,
 } from "@downpour/models";
 import { elementCount, type Manifest, makeManifest } from "@downpour/parameter-vector";
 import type * as tf from "@tensorflow/tfjs";
@@ -35,6 +36,8 @@ export interface NetworkOptions {
   readonly compute: ComputeSpec;
   /** Told what a user should know, for example that a model can't be one graph. */
   readonly onNotice: (notice: string) => void;
+  /** Where vectors of so many elements are to lie, at multiples of 64 bytes; memory of its own where it is left out. */
+  readonly vectors?: (length: number) => { readonly weights: Float32Array; readonly gradient: Float32Array };
 }
 
 /** Seed of one step's randomness (dropout): two 32-bit integers. */
@@ -48,6 +51,9 @@ const tolerances: Readonly<Record<ComputeSpec["precision"], Tolerance>> = {
   float32: { of: "worst", bound: 1e-3 },
   bf16: { of: "median", bound: 0.5 },
 };
+
+/** Images of the trial of a user's model: batch normalization needs two. */
+const trialCount = 2;
 
 /** A model whose weights live in a parameter vector: computes loss and gradient, and measures. */
 export class Network {
@@ -64,8 +70,8 @@ export class Network {
   readonly #weights: readonly ModelWeight[];
   readonly #context = new StepContext();
   readonly #loss = new Float32Array(1);
-  /** Where the outputs of a step go: the loss, then each tensor's part of the gradient. */
-  readonly #stepResults: readonly Float32Array[];
+  /** Where the outputs of a step go, by gradient: the loss, then each tensor's part of the gradient. */
+  readonly #stepResults = new WeakMap<Float32Array, readonly Float32Array[]>();
   readonly #step: GraphFunction;
   readonly #forward: GraphFunction;
 
@@ -93,14 +99,10 @@ export class Network {
         decayed: role === "weight",
       })),
     );
-    this.weights = alignedFloats(this.manifest.length);
-    this.gradient = alignedFloats(this.manifest.length);
-    this.#stepResults = [
-      this.#loss,
-      ...this.manifest.tensors.map(({ offset, shape }) =>
-        this.gradient.subarray(offset, offset + elementCount(shape)),
-      ),
-    ];
+    const { vectors = ownVectors } = options;
+    const { weights, gradient } = vectors(this.manifest.length);
+    this.weights = weights;
+    this.gradient = gradient;
     const graph = this.#graphOptions();
     this.#step = new GraphFunction(tensorflow, (feeds) => this.#stepOutputs(feeds), graph);
     this.#forward = new GraphFunction(tensorflow, (feeds) => this.#forwardOutputs(feeds), graph);
@@ -108,24 +110,26 @@ export class Network {
 
   /**
    * Builds the model; its seeded initial weights are in {@link weights} afterwards.
-   * @throws usage: the model does not fit the data set, or a user's model is none
+   * @throws usage: the model does not fit the data set; a user's model is none, or fails in a step of blank images
    */
   static async create(tensorflow: Tensorflow, options: NetworkOptions): Promise<Network> {
     const built = await buildModel(options.model, options.input, options.seed);
     const network = new Network(tensorflow, options, built);
     await network.#takeInitialWeights();
+    if (options.model.name === "module") network.#tryStep(options.model.path);
     return network;
   }
 
   /**
-   * Computes the mean loss of a batch, and writes its gradient (and batch statistics) to {@link gradient}.
+   * Computes the mean loss of a batch, and writes its gradient (and batch statistics) to `gradient`, as long as the
+   * weights.
    * @returns mean cross-entropy in nats, with the weighted losses of auxiliary classifiers
    */
-  async computeGradient(batch: Batch, seed: StepSeed): Promise<number> {
+  async computeGradient(batch: Batch, seed: StepSeed, gradient = this.gradient): Promise<number> {
     const seedTensor = this.#tf.tensor1d(Int32Array.from(seed), "int32");
     this.#context.seedValues = seed;
     await this.#withFeeds(batch, [seedTensor], async (feeds) => {
-      await this.#step.run(feeds, this.#stepResults);
+      await this.#step.run(feeds, this.#resultsIn(gradient));
     });
     return this.#loss[0] as number;
   }
@@ -163,6 +167,17 @@ export class Network {
     this.#forward.release();
   }
 
+  #resultsIn(gradient: Float32Array): readonly Float32Array[] {
+    const known = this.#stepResults.get(gradient);
+    if (known !== undefined) return known;
+    const parts = this.manifest.tensors.map(({ offset, shape }) =>
+      gradient.subarray(offset, offset + elementCount(shape)),
+    );
+    const results = [this.#loss, ...parts];
+    this.#stepResults.set(gradient, results);
+    return results;
+  }
+
   #variable(index: number): tf.Variable {
     return (this.#weights[index] as ModelWeight).variable;
   }
@@ -179,6 +194,25 @@ export class Network {
         this.#variable(i).assign(this.#tf.tensor(values, [...shape]));
       }
     });
+  }
+
+  /** Takes a step with a user's model and measures once, so that what its layers throw is known before training. */
+  #tryStep(path: string): void {
+    const { height, width, channels, classCount } = this.#options.input;
+    let outputs: tf.Tensor[] = [];
+    try {
+      outputs = this.#tf.tidy(() => {
+        const images = this.#tf.zeros<tf.Rank.R4>([trialCount, height, width, channels]);
+        const targets = this.#tf.zeros<tf.Rank.R2>([trialCount, classCount]);
+        const step = this.#stepOutputs([images, targets, this.#tf.tensor1d([0, 0], "int32")]);
+        return [...step, ...this.#forwardOutputs([images, targets])];
+      });
+    } catch (error) {
+      throw moduleError(path, `the model of ${path} fails in a step`, error);
+    } finally {
+      for (const tensor of [...outputs, ...this.#context.statistics.values()]) tensor.dispose();
+      this.#context.statistics.clear();
+    }
   }
 
   async #withFeeds(
@@ -242,4 +276,8 @@ export class Network {
         onNotice(`${model.name} can't be one TensorFlow graph, and runs op by op, slower: ${reason}`),
     };
   }
+}
+
+function ownVectors(length: number): { weights: Float32Array; gradient: Float32Array } {
+  return { weights: alignedFloats(length), gradient: alignedFloats(length) };
 }

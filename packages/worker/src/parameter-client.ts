@@ -1,26 +1,22 @@
 import { DownpourError } from "@downpour/errors";
 import {
   connectParameterServer,
-  copyBytes,
-  limits,
   type ParameterServerCaller,
   type PullRequestInput,
   type PullResponse,
   type PushRequestInput,
   type PushResponse,
-  type ScheduleRevision,
   SequencedStream,
   type services,
+  type TlsMaterial,
   throwUnlessOk,
-  type Version,
 } from "@downpour/protocol";
+import type { PushId } from "./compute.ts";
+import { type OutgoingPush, PushDelivery } from "./push-delivery.ts";
+import type { Slice, WeightReplica } from "./weight-replica.ts";
 
 /** Where a slice lives. */
-export interface PlacedSlice {
-  readonly sliceIndex: number;
-  /** First element in the parameter vector, and how many. */
-  readonly offset: number;
-  readonly length: number;
+export interface PlacedSlice extends Slice {
   readonly serverIndex: number;
 }
 
@@ -29,94 +25,87 @@ export interface ParameterClientOptions {
   readonly manifestFingerprint: string;
   readonly serverAddresses: readonly string[];
   readonly slices: readonly PlacedSlice[];
-  /** Parameter vector that pulls write, over shared memory. */
-  readonly weights: Float32Array;
-  /** Parameter vector that pushes read, over shared memory. */
-  readonly gradient: Float32Array;
+  /** What pulls write. */
+  readonly replica: WeightReplica;
+  /** How weights travel, and how they are read. */
+  readonly pullCodec: PullPayloads;
   readonly requestTimeoutMs: number;
+  /** Mutual TLS; plain text when left out. */
+  readonly tls?: TlsMaterial | undefined;
 }
 
-/** What the servers said about one push. */
-export interface Pushed {
-  /** Over the slices that applied the gradient, in updates; 0 when all were duplicates. */
-  readonly stalenessMean: number;
-  readonly stalenessMax: number;
+/** How pulled weights travel. */
+export interface PullPayloads {
+  /** What pulls ask for. */
+  readonly codec: NonNullable<PullRequestInput["codec"]>;
+  /**
+   * Writes a payload over the weights of its slice.
+   * @throws internal: a codec or a length that was not asked for
+   */
+  decodeInto(sliceIndex: number, codec: unknown, data: Uint8Array, weights: Float32Array): void;
 }
-
-type PushStream = SequencedStream<PushRequestInput, PushResponse>;
-type PullStream = SequencedStream<PullRequestInput, PullResponse>;
 
 interface ServerConnection {
   readonly caller: ParameterServerCaller;
-  readonly pushes: PushStream;
-  readonly pulls: PullStream;
-  /** Its slices, in runs that fit one message. */
-  readonly messages: readonly (readonly PlacedSlice[])[];
+  readonly pushes: SequencedStream<PushRequestInput, PushResponse>;
+  readonly pulls: SequencedStream<PullRequestInput, PullResponse>;
+  /** Its slices, in the order that the next forward pass needs them. */
+  readonly slices: readonly PlacedSlice[];
 }
 
 /**
- * A member's connection to all parameter servers: initialize, push, pull. Keeps the version of every slice that
- * it pulled, and names it with the gradients computed on it.
+ * A member's connection to all parameter servers: initialize, push, pull, each over streams that stay open. What is
+ * pushed and where pulls go is the business of {@link PushDelivery} and {@link WeightReplica}.
  */
 export class ParameterClient {
   readonly #options: ParameterClientOptions;
   readonly #servers: readonly ServerConnection[];
-  readonly #versions = new Map<number, Version>();
 
   constructor(options: ParameterClientOptions) {
     this.#options = options;
     this.#servers = options.serverAddresses.map((address, serverIndex) => {
-      const caller = connectParameterServer(address, options.requestTimeoutMs);
+      const { requestTimeoutMs, tls } = options;
+      const caller = connectParameterServer(address, requestTimeoutMs, tls && { tls });
       const client = caller.client as InstanceType<typeof services.ParameterServer>;
-      const slices = options.slices.filter((slice) => slice.serverIndex === serverIndex);
       return {
         caller,
-        pushes: new SequencedStream(
-          () => client.push(),
-          `Push to server ${address}`,
-          options.requestTimeoutMs,
-        ),
-        pulls: new SequencedStream(
-          () => client.pull(),
-          `Pull from server ${address}`,
-          options.requestTimeoutMs,
-        ),
-        messages: groupByBytes(slices),
+        pushes: new SequencedStream(() => client.push(), `Push to server ${address}`, requestTimeoutMs),
+        pulls: new SequencedStream(() => client.pull(), `Pull from server ${address}`, requestTimeoutMs),
+        slices: options.slices.filter((slice) => slice.serverIndex === serverIndex),
       };
     });
   }
 
-  /** Sends the parameter vector as initial weights; slices that have weights keep them. */
-  async initialize(): Promise<void> {
-    const { memberId, manifestFingerprint, weights } = this.#options;
-    const calls = this.#servers.flatMap(({ caller, messages }) =>
-      messages.map((slices) =>
-        caller.call("Initialize", {
-          memberId,
-          manifestFingerprint,
-          slices: slices.map((slice) => ({
-            sliceIndex: slice.sliceIndex,
-            codec: "CODEC_FLOAT32" as const,
-            data: bytesOf(weights, slice),
-          })),
-        }),
-      ),
+  /** Sends initial weights; slices that have weights keep them. */
+  async initialize(weights: Float32Array): Promise<void> {
+    const { memberId, manifestFingerprint } = this.#options;
+    const calls = this.#servers.flatMap(({ caller, slices }) =>
+      slices.map(({ sliceIndex, offset, length }) => {
+        const data = Buffer.from(weights.buffer, weights.byteOffset + offset * 4, length * 4);
+        const slice = { sliceIndex, codec: "CODEC_FLOAT32" as const, data };
+        return caller.call("Initialize", { memberId, manifestFingerprint, slices: [slice] });
+      }),
     );
     await Promise.all(calls);
   }
 
-  /** Brings the parameter vector to the servers' latest versions. */
-  async pull(): Promise<void> {
-    const { memberId, manifestFingerprint } = this.#options;
-    const requests = this.#servers.map(({ caller, pulls, messages }) => {
-      const slices = messages.flat().map(({ sliceIndex }) => ({
-        sliceIndex,
-        have: this.#versions.get(sliceIndex) ?? null,
-      }));
+  /**
+   * Brings the replica's pulled vector to the servers' latest versions; slices that have not changed are not sent.
+   * Pulling again after a failure is harmless.
+   * @param gated waits until the gates of SSP or sync let this member take another step
+   */
+  async pull(gated: boolean): Promise<void> {
+    const { memberId, manifestFingerprint, replica, pullCodec } = this.#options;
+    const requests = this.#servers.map(({ caller, pulls, slices }, serverIndex) => {
       if (slices.length === 0) return undefined;
-      return pulls.request({ memberId, manifestFingerprint, slices }, (response) => {
+      const wanted = slices.map(({ sliceIndex }) => ({
+        sliceIndex,
+        have: replica.pulledVersion(sliceIndex) ?? null,
+      }));
+      const { codec } = pullCodec;
+      return pulls.request({ memberId, manifestFingerprint, slices: wanted, codec, gated }, (response) => {
         throwUnlessOk(response.status, `Pull from server ${caller.address}`);
-        this.#receive(response);
+        this.#receive(response, serverIndex);
         return response.last;
       });
     });
@@ -124,43 +113,37 @@ export class ParameterClient {
   }
 
   /**
-   * Pushes the gradient under a push id; resolves when every slice acknowledged it. Pushing the same again is
-   * harmless: a slice applies one gradient per push id.
+   * Ends the streams of pulls: pulls under way fail as unavailable, and gates do not count this member any more. The
+   * next pull opens new ones.
    */
-  async push(pushId: { epoch: number; batch: number }, schedule: ScheduleRevision): Promise<Pushed> {
-    const { memberId, manifestFingerprint, gradient } = this.#options;
-    const staleness: number[] = [];
-    const requests = this.#servers.flatMap(({ caller, pushes, messages }) =>
-      messages.map((slices) => {
-        const request = {
-          memberId,
-          manifestFingerprint,
-          pushId,
-          schedule,
-          slices: slices.map((slice) => ({
-            sliceIndex: slice.sliceIndex,
-            base: this.#versionOf(slice.sliceIndex),
-            codec: "CODEC_FLOAT32" as const,
-            data: bytesOf(gradient, slice),
-          })),
-        };
-        return pushes.request(request, (response) => {
-          throwUnlessOk(response.status, `Push to server ${caller.address}`);
-          for (const slice of response.slices) if (!slice.duplicate) staleness.push(slice.staleness);
-          return true;
-        });
-      }),
-    );
-    // All have settled before the gradient is the caller's again.
-    throwFirst(await Promise.allSettled(requests));
-    const sum = staleness.reduce((total, value) => total + value, 0);
-    return { stalenessMean: sum / Math.max(1, staleness.length), stalenessMax: Math.max(0, ...staleness) };
+  leaveGates(): void {
+    for (const { pulls } of this.#servers) pulls.close();
   }
 
-  /** The lowest and the highest count of the slices that were pulled. */
-  updateCounts(): { readonly min: number; readonly max: number } {
-    const counts = Array.from(this.#versions.values(), (version) => version.count);
-    return { min: Math.min(...counts), max: Math.max(...counts) };
+  /**
+   * Gets a push ready to be sent, as often as it takes. Its payloads must stay as they are until every slice has
+   * acknowledged.
+   */
+  delivery(push: OutgoingPush): PushDelivery {
+    const { memberId, manifestFingerprint } = this.#options;
+    const routes = this.#servers.map(({ caller, pushes, slices }, serverIndex) => ({
+      serverIndex,
+      address: caller.address,
+      stream: pushes,
+      slices: slices.map(({ sliceIndex }) => sliceIndex),
+    }));
+    return new PushDelivery({ memberId, manifestFingerprint, routes, push });
+  }
+
+  /** Asks the server of slice 0 whether a push id has a place in its round of synchronous training. */
+  async admit(pushId: PushId, rounds: readonly number[]): Promise<boolean> {
+    const { memberId, manifestFingerprint, slices } = this.#options;
+    const serverIndex = slices[0]?.serverIndex ?? 0;
+    const server = this.#servers[serverIndex];
+    if (server === undefined) throw new DownpourError("internal", "the placement has no slice 0");
+    const ask = { memberId, manifestFingerprint, pushId, round: rounds[serverIndex] ?? 0 };
+    const answer = await server.caller.call("AdmitPush", ask);
+    return answer.admitted;
   }
 
   close(): void {
@@ -171,64 +154,20 @@ export class ParameterClient {
     }
   }
 
-  #versionOf(sliceIndex: number): Version {
-    const version = this.#versions.get(sliceIndex);
-    if (version === undefined) {
-      throw new DownpourError(
-        "internal",
-        `slice ${sliceIndex} was never pulled, so no gradient can be based on it`,
-      );
-    }
-    return version;
-  }
-
-  #receive(response: PullResponse): void {
-    const { weights, slices } = this.#options;
+  #receive(response: PullResponse, serverIndex: number): void {
+    const { replica, pullCodec } = this.#options;
     for (const { sliceIndex, version, codec, data, unchanged } of response.slices) {
-      const slice = slices[sliceIndex];
-      if (slice === undefined || version === null) {
-        throw new DownpourError(
-          "internal",
-          `a server sent slice ${sliceIndex}, which is unknown or has no version`,
-        );
+      if (version === null) {
+        throw new DownpourError("internal", `a server sent slice ${sliceIndex} without a version`);
       }
-      if (!unchanged) {
-        if (codec !== "CODEC_FLOAT32" || data.length !== slice.length * 4) {
-          throw new DownpourError(
-            "internal",
-            `a server sent slice ${sliceIndex} as ${data.length} bytes of ${codec}, expected ${slice.length * 4} of CODEC_FLOAT32`,
-          );
-        }
-        copyBytes(bytesOf(weights, slice), data);
-      }
-      this.#versions.set(sliceIndex, version);
+      if (!unchanged) pullCodec.decodeInto(sliceIndex, codec, data, replica.pulledSlice(sliceIndex));
+      replica.received(sliceIndex, version, unchanged);
     }
+    if (response.last) replica.roundReceived(serverIndex, response.round);
   }
 }
 
-function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
+/** @throws the first of the reasons that something failed for */
+export function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
   for (const result of results) if (result.status === "rejected") throw result.reason;
-}
-
-/** A view of a slice of a parameter vector; no copy. */
-function bytesOf(vector: Float32Array, slice: PlacedSlice): Buffer {
-  return Buffer.from(vector.buffer, vector.byteOffset + slice.offset * 4, slice.length * 4);
-}
-
-/** Neighbouring slices together, up to the payload limit of a message. */
-function groupByBytes(slices: readonly PlacedSlice[]): PlacedSlice[][] {
-  const groups: PlacedSlice[][] = [];
-  let bytes = 0;
-  for (const slice of slices) {
-    const size = slice.length * 4;
-    const group = groups.at(-1);
-    if (group === undefined || bytes + size > limits.payloadBytesMax) {
-      groups.push([slice]);
-      bytes = size;
-    } else {
-      group.push(slice);
-      bytes += size;
-    }
-  }
-  return groups;
 }

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { codeOf, DownpourError, messageOf } from "@downpour/errors";
 import { checkJob, type Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import { type Manifest, manifestFromWire } from "@downpour/parameter-vector";
 import {
   type Command,
   type CoordinatorCaller,
@@ -13,8 +14,13 @@ import {
   type ScheduleRevision,
   sendHeartbeats,
 } from "@downpour/protocol";
+import type { Kernels } from "@downpour/tensor-kernels";
 import type { Compute, Prepared } from "./compute.ts";
+import { attachVectors, type MemberVectors } from "./member-memory.ts";
 import { ParameterClient } from "./parameter-client.ts";
+import { PullDecoder } from "./pull-payloads.ts";
+import { PushEncoder } from "./push-encoder.ts";
+import { WeightReplica } from "./weight-replica.ts";
 
 export interface MemberOptions {
   readonly role: "worker" | "evaluator";
@@ -37,6 +43,15 @@ export interface Session {
   readonly coordinator: CoordinatorCaller;
   readonly parameters: ParameterClient;
   readonly compute: Compute;
+  readonly manifest: Manifest;
+  readonly batchesPerEpoch: number;
+  readonly vectors: MemberVectors;
+  /** What pulls write, and how it gets to the weights that compute reads. */
+  readonly replica: WeightReplica;
+  readonly encoder: PushEncoder;
+  /** Where gradients are added up, when several make one push. */
+  readonly sum: Float32Array | undefined;
+  readonly kernels: Kernels;
   readonly logger: Logger;
   /** Aborts when the member should finish what it has and leave, or the session broke. */
   readonly stopping: AbortSignal;
@@ -112,7 +127,8 @@ interface SessionInput extends MemberOptions {
 
 async function runSession(input: SessionInput, work: (session: Session) => Promise<void>): Promise<void> {
   const { coordinator, compute, job, logger, signal } = input;
-  const { memberId, parameters, firstSchedule } = await join(input);
+  const { memberId, firstSchedule, ...joined } = await join(input);
+  const { parameters } = joined;
   let schedule = firstSchedule;
   const stop = new AbortController();
   const stopping = AbortSignal.any([signal, stop.signal]);
@@ -121,8 +137,8 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
     runDirectory: input.runDirectory,
     memberId,
     coordinator,
-    parameters,
     compute,
+    ...joined,
     logger: logger.child({ memberId }),
     stopping,
     ending: signal,
@@ -152,11 +168,20 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
   }
 }
 
-async function join(input: SessionInput): Promise<{
-  memberId: string;
-  parameters: ParameterClient;
-  firstSchedule: ScheduleRevision;
-}> {
+type Joined = Pick<
+  Session,
+  | "memberId"
+  | "parameters"
+  | "manifest"
+  | "batchesPerEpoch"
+  | "vectors"
+  | "replica"
+  | "encoder"
+  | "sum"
+  | "kernels"
+> & { readonly firstSchedule: ScheduleRevision };
+
+async function join(input: SessionInput): Promise<Joined> {
   const { coordinator, job, prepared, role, signal } = input;
   const request = {
     role: wireRole[role],
@@ -170,22 +195,29 @@ async function join(input: SessionInput): Promise<{
     signal,
   });
   const { memberId } = answer;
+  const slices = answer.slices.map(({ slice, serverIndex }) => {
+    if (slice === null) throw new DownpourError("internal", "the placement has an entry without a slice");
+    return { ...slice, serverIndex };
+  });
+  const manifest = manifestFromWire(prepared.manifest);
+  const { arrays, ...vectors } = attachVectors(prepared.vectors);
+  const { weights, pulled } = vectors;
+  const replica = new WeightReplica({ slices, weights, pulled });
+  // What is measured is measured exactly.
+  const pullCodec = role === "worker" ? job.wire.pull : "float32";
   const parameters = new ParameterClient({
     memberId,
     manifestFingerprint: prepared.manifest.fingerprint,
     serverAddresses: answer.serverAddresses,
-    slices: answer.slices.map(({ slice, serverIndex }) => {
-      if (slice === null) throw new DownpourError("internal", "the placement has an entry without a slice");
-      return { ...slice, serverIndex };
-    }),
-    weights: prepared.weights,
-    gradient: prepared.gradient,
+    slices,
+    replica,
+    pullCodec: new PullDecoder({ codec: pullCodec, manifest, slices, arrays }),
     requestTimeoutMs: job.cluster.requestTimeoutMs,
   });
   if (!answer.initialized && role === "worker") {
     const initialize = { giveUpAfterMs: job.cluster.memberTimeoutMs, signal };
     try {
-      await retry(() => parameters.initialize(), initialize);
+      await retry(() => parameters.initialize(weights), initialize);
       await retry(() => coordinator.call("ReportInitialized", { memberId }), initialize);
     } catch (error) {
       parameters.close();
@@ -195,6 +227,13 @@ async function join(input: SessionInput): Promise<{
   return {
     memberId,
     parameters,
+    manifest,
+    batchesPerEpoch: Math.ceil(Number(prepared.data.trainExamples) / job.data.batchSize),
+    vectors,
+    replica,
+    encoder: new PushEncoder({ job, manifest, slices, arrays }),
+    sum: job.worker.pushEvery > 1 ? arrays.allocateFloats(weights.length) : undefined,
+    kernels: arrays.kernels,
     firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
   };
 }

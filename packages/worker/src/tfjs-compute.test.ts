@@ -49,8 +49,11 @@ function makeCompute() {
 
 async function prepared(job: Job) {
   const { compute, heard } = makeCompute();
-  return { compute, heard, ...(await compute.prepare(job)) };
+  const made = await compute.prepare(job);
+  return { compute, heard, ...made, ...made.vectors, gradient: made.vectors.gradients[0] };
 }
+
+const finite = (values: Float32Array) => values.every(Number.isFinite);
 
 const pushId = (batch: number, epoch = 0) => ({ epoch, batch });
 
@@ -74,17 +77,18 @@ describe("TfjsCompute", { timeout: 120_000 }, () => {
     const [first, second] = [await prepared(job), await prepared(job)];
     const gradients: Float32Array[] = [];
     for (const batch of [0, 1, 2, 3]) {
-      const { loss, exampleCount, finite, unreadable } = await first.compute.step({
+      const { loss, exampleCount, unreadable } = await first.compute.step({
         pushId: pushId(batch),
         next: [pushId(batch + 1), pushId(batch + 2)],
+        gradient: 0,
       });
-      expect({ exampleCount, finite, unreadable }).toEqual({ exampleCount: 8, finite: true, unreadable: [] });
+      expect({ exampleCount, unreadable }).toEqual({ exampleCount: 8, unreadable: [] });
       expect(loss).toBeGreaterThan(0);
       gradients.push(first.gradient.slice());
     }
-    await second.compute.step({ pushId: pushId(6, 4), next: [pushId(0, 9)] });
+    await second.compute.step({ pushId: pushId(6, 4), next: [pushId(0, 9)], gradient: 0 });
     for (const batch of [3, 0, 2, 1]) {
-      await second.compute.step({ pushId: pushId(batch), next: [] });
+      await second.compute.step({ pushId: pushId(batch), next: [], gradient: 0 });
       expect(
         relativeDistance(gradients[batch] as Float32Array, second.gradient),
         `batch ${batch}`,
@@ -104,25 +108,41 @@ describe("TfjsCompute", { timeout: 120_000 }, () => {
     } as const;
     const distanceOf = async (dropout: string) => {
       const { compute, gradient } = await prepared(moduleJob(body.replace("DROPOUT", dropout), { data }));
-      await compute.step({ pushId: pushId(0, 0), next: [] });
+      await compute.step({ pushId: pushId(0, 0), next: [], gradient: 0 });
       const before = gradient.slice();
-      await compute.step({ pushId: pushId(0, 1), next: [] });
+      await compute.step({ pushId: pushId(0, 1), next: [], gradient: 0 });
       return relativeDistance(before, gradient);
     };
     expect(await distanceOf("")).toBeLessThan(1e-5);
     expect(await distanceOf("tf.layers.dropout({ rate: 0.5 }),")).toBeGreaterThan(0.1);
   });
 
-  it("computes short last batches, and says when a gradient is not finite", async () => {
+  it("computes short last batches, and goes on after weights that are not finite", async () => {
     const { compute, weights, gradient } = await prepared(jobOf());
-    const short = await compute.step({ pushId: pushId(6), next: [] });
-    expect(short).toMatchObject({ exampleCount: 2, finite: true });
+    const short = await compute.step({ pushId: pushId(6), next: [], gradient: 0 });
+    expect(short).toMatchObject({ exampleCount: 2 });
+    expect(finite(gradient)).toBe(true);
     const before = weights.slice();
     weights[0] = Number.NaN;
-    expect((await compute.step({ pushId: pushId(0), next: [] })).finite).toBe(false);
+    await compute.step({ pushId: pushId(0), next: [], gradient: 0 });
+    expect(finite(gradient)).toBe(false);
     weights.set(before);
-    expect((await compute.step({ pushId: pushId(0), next: [] })).finite).toBe(true);
-    expect(gradient.every(Number.isFinite)).toBe(true);
+    await compute.step({ pushId: pushId(0), next: [], gradient: 0 });
+    expect(finite(gradient)).toBe(true);
+  });
+
+  it("writes the gradient that it is told to, and leaves the other one and the pulled weights alone", async () => {
+    const { compute, weights, pulled, gradients } = await prepared(jobOf());
+    for (const values of [pulled, gradients[0]]) values.fill(5);
+    await compute.step({ pushId: pushId(0), next: [], gradient: 1 });
+    expect(new Set([...pulled, ...gradients[0]])).toEqual(new Set([5]));
+    const second = gradients[1].slice();
+    expect(second.some((value) => value !== 0)).toBe(true);
+    gradients[0].fill(0);
+    await compute.step({ pushId: pushId(0), next: [], gradient: 0 });
+    expect(relativeDistance(second, gradients[0])).toBeLessThan(1e-5);
+    expect(gradients[1]).toEqual(second);
+    expect([pulled, ...gradients].map(({ length }) => length)).toEqual(Array(3).fill(weights.length));
   });
 
   it("measures validation over all its examples, whatever the size of a run", async () => {
@@ -189,7 +209,7 @@ describe("TfjsCompute", { timeout: 120_000 }, () => {
     // Dropout is no chance here: the same batch has the same masks.
     const sums = new Float64Array(places.length);
     for (const batch of [0, 1, 2]) {
-      await compute.step({ pushId: pushId(batch), next: [] });
+      await compute.step({ pushId: pushId(batch), next: [], gradient: 0 });
       for (const [i, place] of places.entries()) sums[i] = (sums[i] ?? 0) + (gradient[place] ?? 0) / 3;
     }
     const before = weights.slice();
@@ -211,12 +231,12 @@ describe("TfjsCompute", { timeout: 120_000 }, () => {
   it("tells that a model can't be one graph, at once and with the answer to the step, and trains on", async () => {
     const noisy = `return tf.sequential({ layers: [ tf.layers.flatten({ inputShape: [28, 28, 1] }),
       tf.layers.gaussianNoise({ stddev: 0.5 }), tf.layers.dense({ name: "logits", units: 10 }) ] });`;
-    const { compute, heard } = await prepared(moduleJob(noisy));
+    const { compute, heard, gradient } = await prepared(moduleJob(noisy));
     const told: string[] = [];
     for (const batch of [0, 1, 2]) {
-      const result = await compute.step({ pushId: pushId(batch), next: [] });
+      const result = await compute.step({ pushId: pushId(batch), next: [], gradient: 0 });
       told.push(...result.notices);
-      expect(result.finite).toBe(true);
+      expect(finite(gradient)).toBe(true);
     }
     expect(told).toEqual([expect.stringMatching(/can't be one TensorFlow graph/)]);
     expect(heard).toEqual(told);
@@ -244,7 +264,7 @@ describe("TfjsCompute", { timeout: 120_000 }, () => {
 
   it("says so when it is used before it is prepared", async () => {
     const { compute } = makeCompute();
-    await expect(compute.step({ pushId: pushId(0), next: [] })).rejects.toThrow(/not prepared/);
+    await expect(compute.step({ pushId: pushId(0), next: [], gradient: 0 })).rejects.toThrow(/not prepared/);
     await expect(compute.validate()).rejects.toThrow(/not prepared/);
   });
 });

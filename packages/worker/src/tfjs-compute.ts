@@ -5,12 +5,12 @@ import { DownpourError } from "@downpour/errors";
 import type { DataPlaces, Device, Job } from "@downpour/job";
 import { elementCount, manifestToWire } from "@downpour/parameter-vector";
 import type { MeasurementInput } from "@downpour/protocol";
-import { isFiniteVector } from "@downpour/tensor-kernels";
-import type { Compute, Prepared, PushId, StepResult, WrittenModel } from "./compute.ts";
+import type { Compute, Prepared, PushId, StepResult, StepWork, WrittenModel } from "./compute.ts";
 import { attainableCompute, checkMemory } from "./compute-spec.ts";
 import { type ComputeDevice, openDevice } from "./device.ts";
 import { InputPipeline } from "./input-pipeline.ts";
 import type { InputRequest, SplitName } from "./input-service.ts";
+import { allocateVectors, type MemberVectors } from "./member-memory.ts";
 import { readWeights, writeModel, writeWeights } from "./model-files.ts";
 import { Network, type StepSeed } from "./network.ts";
 
@@ -33,6 +33,7 @@ interface Ready {
   readonly device: ComputeDevice;
   readonly network: Network;
   readonly input: InputPipeline;
+  readonly vectors: MemberVectors;
 }
 
 /** {@link Compute} on tfjs. On tfjs-node its methods block the thread while they compute. */
@@ -63,28 +64,37 @@ export class TfjsCompute implements Compute {
     const { height, width, channels, classNames, data } = input.facts;
     const { compute, notices } = attainableCompute(job.compute, device.name);
     for (const notice of notices) this.#notice(notice);
+    let vectors: MemberVectors | undefined;
     const network = await Network.create(device.tensorflow, {
       model: job.model,
       input: { height, width, channels, classCount: classNames.length },
       seed: job.seed,
       compute,
       onNotice: (notice) => this.#notice(notice),
+      vectors: (length) => {
+        vectors = allocateVectors(job, length);
+        return { weights: vectors.weights, gradient: vectors.gradients[0] };
+      },
     });
-    checkMemory(network.model, job);
-    this.#ready = { job, device, network, input };
-    const { manifest, weights, gradient } = network;
-    return { manifest: manifestToWire(manifest), data, weights, gradient, notices: this.#takeNotices() };
+    if (vectors === undefined) throw new DownpourError("internal", "the network took no vectors");
+    checkMemory(network.model, job, { device: device.name });
+    this.#ready = { job, device, network, input, vectors };
+    const manifest = manifestToWire(network.manifest);
+    return { manifest, data, vectors, notices: this.#takeNotices() };
   }
 
-  async step({ pushId, next }: { pushId: PushId; next: readonly PushId[] }): Promise<StepResult> {
-    const { job, network, input } = this.#prepared();
+  async step({ pushId, next, gradient }: StepWork): Promise<StepResult> {
+    const { job, network, input, vectors } = this.#prepared();
     const batch = await input.read(training(pushId), next.map(training));
     const { count, unreadable } = batch;
     const facts = { exampleCount: count, unreadable };
-    if (count === 0) return { ...facts, loss: Number.NaN, finite: false, notices: [] };
-    const loss = await network.computeGradient(batch, stepSeed(job.seed, pushId));
-    const finite = Number.isFinite(loss) && isFiniteVector(network.gradient);
-    return { ...facts, loss, finite, notices: this.#takeNotices() };
+    if (count === 0) return { ...facts, loss: Number.NaN, notices: [] };
+    const loss = await network.computeGradient(
+      batch,
+      stepSeed(job.seed, pushId),
+      vectors.gradients[gradient],
+    );
+    return { ...facts, loss, notices: this.#takeNotices() };
   }
 
   async validate(): Promise<MeasurementInput> {

@@ -73,7 +73,7 @@ function guard(backend: WebGPUBackend): void {
   const fail = (reason: string, cause?: unknown) => {
     failure ??= new DownpourError(
       "environment",
-      `the GPU failed: ${reason.split("\n")[0]}. Try a smaller training.batchSize or model, or another --device`,
+      `the GPU failed: ${reason.split("\n")[0]}. Try a smaller data.batchSize or model, or another --device`,
       { cause },
     );
   };

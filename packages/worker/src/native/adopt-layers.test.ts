@@ -236,6 +236,33 @@ describe("a user's model of plain tfjs layers", () => {
     for (const [eager, found] of gradients) expect(found).toEqual(eager);
   });
 
+  it.each([
+    ["in training", "if (k.training) throw new Error('boom'); return x;", /fails in a step: boom \(line 8\)/],
+    [
+      "in measuring",
+      "if (!k.training) throw new Error('boom'); return x;",
+      /fails in a step: boom \(line 8\)/,
+    ],
+    ["for want of a gradient", "return tf.topk(x, 128).values;", /fails in a step: .*gradient.*TopK/],
+  ])("that throws %s is refused before the first step, with its file", async (_, call, message) => {
+    const body = `
+      class Failing extends tf.layers.Layer {
+        static className = "Failing" + Math.random();
+        computeOutputShape(shape) { return shape; }
+        call(inputs, k) {
+          const x = Array.isArray(inputs) ? inputs[0] : inputs;
+          ${call}
+        }
+      }
+      return tf.sequential({ layers: [${flatten}, tf.layers.batchNormalization({}), new Failing({}), ${dense}] });`;
+    await withModule(body, async (model) => {
+      const made = makeNetwork(tf, model, input);
+      await expect(made).rejects.toMatchObject({ code: "usage" });
+      await expect(made).rejects.toThrow(message);
+      await expect(made).rejects.toThrow((model as { path: string }).path);
+    });
+  });
+
   it("that normalizes over another axis than the last is refused before the first step, with the axis", async () => {
     const body = `return tf.sequential({ layers: [
       tf.layers.batchNormalization({ name: "first", axis: 1, inputShape: [8, 8, 2] }), tf.layers.flatten(), ${dense}] });`;

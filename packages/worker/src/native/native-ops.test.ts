@@ -70,6 +70,21 @@ const cases: Readonly<Record<string, Case>> = {
       tf.add(tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, 2, "same"), bias as tf.Tensor),
     inputs: () => [image(), made([3, 3, 3, 4], 1), made([4], 2)],
   },
+  "convolution of 1x1 with many channels out": pointwise([2, 3, 4, 5], 1024, 1),
+  "convolution of 1x1 with many channels in, strided": pointwise([2, 5, 4, 1024], 3, 2),
+  "convolution of 1x1 with many channels, strided by 3 and 2": pointwise([1, 5, 5, 1025], 2, [3, 2]),
+  "convolution of 1x1 with many channels, bias and activation in one": {
+    f: (x, filter, bias) =>
+      tf.fused.conv2d({
+        x: x as tf.Tensor4D,
+        filter: filter as tf.Tensor4D,
+        bias: bias as tf.Tensor,
+        strides: 1,
+        pad: "same",
+        activation: "relu",
+      }),
+    inputs: () => [made([2, 3, 4, 5]), made([1, 1, 5, 1024], 1), made([1024], 2)],
+  },
   "dense layer with bias": {
     f: (x, kernel, bias) => tf.add(tf.matMul(x as tf.Tensor2D, kernel as tf.Tensor2D), bias as tf.Tensor),
     inputs: () => [made([4, 3]), made([3, 5], 1), made([5], 2)],
@@ -85,6 +100,14 @@ const cases: Readonly<Record<string, Case>> = {
   "batch normalization of images": batchNormalization([2, 5, 6, 3]),
   "batch normalization of rows": batchNormalization([6, 3]),
 };
+
+/** A convolution of 1x1. */
+function pointwise(shape: readonly number[], outputs: number, strides: number | [number, number]): Case {
+  return {
+    f: (x, filter) => tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, strides, "same"),
+    inputs: () => [made(shape), made([1, 1, shape[3] as number, outputs], 1)],
+  };
+}
 
 /** Training-time batch normalization as one function of x, scale and offset. */
 function batchNormalization(shape: readonly number[]): Case {
@@ -113,6 +136,28 @@ function computed({ f, inputs }: Case): Float32Array[] {
   const value = f(...at);
   const weighted = (...xs: tf.Tensor[]) => tf.sum(tf.mul(f(...xs), made(value.shape, 9))) as tf.Scalar;
   return [value, ...tf.grads(weighted)(at)].map((tensor) => tensor.dataSync() as Float32Array);
+}
+
+/** Names of the TensorFlow ops that run in some cases. */
+function opsOf(some: readonly Case[]): string[] {
+  const backend = tf.backend() as unknown as { binding: { executeOp: (...rest: unknown[]) => unknown } };
+  const { binding } = backend;
+  const seen = new Set<string>();
+  backend.binding = new Proxy({} as typeof binding, {
+    get: (_, key) =>
+      key === "executeOp"
+        ? (...call: unknown[]) => {
+            seen.add(String(call[0]));
+            return binding.executeOp(...call);
+          }
+        : Reflect.get(binding, key),
+  });
+  try {
+    for (const each of some) computed(each);
+  } finally {
+    backend.binding = binding;
+  }
+  return [...seen];
 }
 
 await tf.setBackend("cpu");
@@ -149,30 +194,30 @@ describe("TensorFlow's own ops", () => {
   });
 
   it("are what runs: ReluGrad, BiasAddGrad, FusedBatchNormGradV3 and the others, each in its place", () => {
-    const backend = tf.backend() as unknown as { binding: { executeOp: (...rest: unknown[]) => unknown } };
-    const { binding } = backend;
-    const seen = new Set<unknown>();
-    backend.binding = new Proxy({} as typeof binding, {
-      get: (_, key) =>
-        key === "executeOp"
-          ? (...call: unknown[]) => {
-              seen.add(call[0]);
-              return binding.executeOp(...call);
-            }
-          : Reflect.get(binding, key),
-    });
-    try {
-      for (const each of Object.values(cases)) computed(each);
-    } finally {
-      backend.binding = binding;
-    }
-    expect([...seen]).toEqual(
+    expect(opsOf(Object.values(cases))).toEqual(
       expect.arrayContaining([
         ...["ReluGrad", "Relu6Grad", "EluGrad", "SeluGrad", "SoftplusGrad", "SigmoidGrad", "TanhGrad"],
         ...["BiasAdd", "BiasAddGrad", "MaxPoolGrad", "AvgPoolGrad", "LRNGrad"],
         ...["SoftmaxCrossEntropyWithLogits", "FusedBatchNormV3", "FusedBatchNormGradV3"],
       ]),
     );
+  });
+
+  // oneDNN ends the process in these convolutions where the machine does not tell the size of its caches.
+  it("are matrix products in place of convolutions of 1x1 from 1,024 channels on, and not below", () => {
+    const products = expect.arrayContaining([expect.stringMatching(/MatMul/)]);
+    const convolutions = expect.arrayContaining([expect.stringMatching(/^Conv2D/)]);
+    for (const [shape, outputs] of [
+      [[1, 2, 2, 1024], 3],
+      [[1, 2, 2, 3], 1024],
+    ] as const) {
+      const ops = opsOf([pointwise(shape, outputs, 2)]);
+      expect(ops).toEqual(products);
+      expect(ops).not.toEqual(convolutions);
+    }
+    const ops = opsOf([pointwise([1, 2, 2, 3], 1023, 2)]);
+    expect(ops).toEqual(expect.arrayContaining(["Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"]));
+    expect(ops).not.toEqual(products);
   });
 
   it("leave the addition of integers and of scalars as it was", () => {

@@ -7,6 +7,7 @@ import {
   nodeBackendOf,
   type OpAttribute,
 } from "./node-backend.ts";
+import { installWideConvolutions } from "./wide-convolutions.ts";
 
 /*
  * TensorFlow's own training ops in place of what tfjs composes from smaller ones. They go into tfjs's registry of
@@ -27,6 +28,7 @@ export function installNativeOps(tensorflow: typeof tf): void {
   installSoftmaxCrossEntropy(tensorflow, backend);
   installBatchNorm(tensorflow, backend);
   installStatelessUniform(tensorflow, backend);
+  installWideConvolutions(tensorflow, backend);
 }
 
 function typeAttribute(backend: NodeBackend, name: string, value: number): OpAttribute {

@@ -54,6 +54,12 @@ export interface NodeBackend {
     attributes: readonly OpAttribute[],
     inputs: readonly TensorInfo[],
   ): tf.Tensor;
+  applyActivation(
+    x: tf.Tensor,
+    activation: string | undefined,
+    preluWeights: tf.Tensor | undefined,
+    leakyReluAlpha: number | undefined,
+  ): tf.Tensor;
   executeMultipleOutputs(
     name: string,
     attributes: readonly OpAttribute[],

@@ -1,0 +1,139 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Job } from "@downpour/job";
+import type { BatchReportInput } from "@downpour/protocol";
+import type { ComputedBatch, GradientRun } from "./gradient-run.ts";
+import { PullTiming } from "./pull-timing.ts";
+import type { OutgoingPush, TensorNorms } from "./push-delivery.ts";
+import type { Reporter } from "./reporter.ts";
+import { patiently, type Session } from "./session.ts";
+
+/** A run on its way to the servers. */
+export interface ReadyRun extends GradientRun {
+  readonly norms: readonly TensorNorms[] | undefined;
+}
+
+/**
+ * The worker's traffic with the parameter servers: what happens to a gradient after it is prepared (encode, push,
+ * acknowledge, report), and pulls.
+ */
+export class Exchange {
+  readonly #session: Session;
+  readonly #reports: Reporter;
+  readonly #timing = new PullTiming();
+  readonly #gated: boolean;
+  readonly #backupWorkers: boolean;
+
+  constructor(session: Session, reports: Reporter) {
+    this.#session = session;
+    this.#reports = reports;
+    const { consistency } = session.job;
+    this.#gated = isGated(session.job);
+    this.#backupWorkers = consistency.kind === "sync" && consistency.backupWorkers > 0;
+    if (this.#gated) {
+      session.stopping.addEventListener("abort", () => session.parameters.leaveGates(), { once: true });
+    }
+  }
+
+  /**
+   * Pushes a run and reports its batches when every slice has acknowledged.
+   * @param last no batch follows for now: gates must not wait for this worker
+   */
+  async push(run: ReadyRun, last: boolean): Promise<void> {
+    const { gradient } = run;
+    if (gradient === undefined) {
+      if (last && this.#gated) this.#session.parameters.leaveGates();
+      return this.#report(run, {});
+    }
+    if (this.#backupWorkers && !(await this.#admitted(run))) {
+      if (last && this.#gated) this.#session.parameters.leaveGates();
+      return this.#report(run, { outcome: "BATCH_OUTCOME_RETURNED" });
+    }
+    const { encoder, stopping, schedule } = this.#session;
+    const slices = encoder.encode(gradient.values, {
+      norms: run.norms,
+      momentum: schedule().momentum,
+      dense: last && stopping.aborted,
+    });
+    const pushed = await this.#deliver(run, {
+      bases: gradient.bases,
+      rounds: gradient.rounds,
+      lastOfLease: last,
+      slices,
+      onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
+    });
+    this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
+  }
+
+  /**
+   * Brings the replica to the servers' latest weights. A member that is told to stop does not wait for gates.
+   * @returns whether it has them
+   */
+  async pull(): Promise<boolean> {
+    const { parameters, stopping } = this.#session;
+    const startMs = performance.now();
+    try {
+      await patiently(this.#session, () => parameters.pull(this.#gated));
+    } catch (error) {
+      if (this.#gated && stopping.aborted) return false;
+      throw error;
+    }
+    this.#timing.pullTook(performance.now() - startMs);
+    return true;
+  }
+
+  /** Pulls so that the weights arrive when the step ends that began at `startMs`. */
+  async pullInTime(startMs: number): Promise<boolean> {
+    const { stopping } = this.#session;
+    const delayMs = this.#timing.delayMs(performance.now() - startMs);
+    if (delayMs > 0) await sleep(delayMs, undefined, { signal: stopping }).catch(() => undefined);
+    return !stopping.aborted && (await this.pull());
+  }
+
+  stepTook(milliseconds: number): void {
+    this.#timing.stepTook(milliseconds);
+  }
+
+  async #admitted({ pushId, gradient }: ReadyRun): Promise<boolean> {
+    const rounds = gradient?.rounds ?? [];
+    return await patiently(this.#session, () => this.#session.parameters.admit(pushId, rounds));
+  }
+
+  async #deliver({ pushId }: ReadyRun, push: Omit<OutgoingPush, "pushId" | "schedule">) {
+    const delivery = this.#session.parameters.delivery({
+      pushId,
+      schedule: this.#session.schedule(),
+      ...push,
+    });
+    return await patiently(this.#session, () => delivery.send());
+  }
+
+  #report({ batches }: ReadyRun, more: BatchReportInput): void {
+    for (const batch of batches) {
+      const { leaseId, pushId } = batch.work;
+      this.#reports.add({ leaseId, epoch: pushId.epoch, report: reportOf(batch, more) });
+    }
+  }
+}
+
+/** Whether pulls wait for other workers. */
+function isGated({ consistency }: Job): boolean {
+  return consistency.kind === "sync" || consistency.kind === "ssp";
+}
+
+const outcomes = {
+  refused: "BATCH_OUTCOME_REFUSED",
+  skipped: "BATCH_OUTCOME_SKIPPED",
+} as const;
+
+/** `more`: how the run ended that the batch was part of; a batch without a gradient was no part of it. */
+function reportOf(batch: ComputedBatch, more: BatchReportInput): BatchReportInput {
+  const { work, loss, unreadableExamples, startMs, gradient, fate } = batch;
+  const facts = {
+    batch: work.pushId.batch,
+    loss,
+    unreadableExamples,
+    stepMs: performance.now() - startMs,
+  };
+  if (fate !== "applied") return { ...facts, outcome: outcomes[fate] };
+  return { ...facts, gradientNorm: gradient?.norm ?? 0, clipped: gradient?.clipped ?? false, ...more };
+}
