@@ -53,6 +53,7 @@ const applied = (batch: number) => ({
   loss: 1,
   stalenessMean: 1,
   stalenessMax: 2,
+  clipped: false,
 });
 
 /** Works until there is no lease left. Returns how many batches it trained. */

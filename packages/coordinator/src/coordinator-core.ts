@@ -1,38 +1,22 @@
 import { DownpourError } from "@downpour/errors";
 import { type Job, learningRateAt } from "@downpour/job";
 import type { Manifest } from "@downpour/parameter-vector";
-import type { JobEvent } from "@downpour/protocol";
+import type { DivergenceFigures, JobEvent } from "@downpour/protocol";
+import { AsynchronyControl, divergenceMessage } from "./asynchrony-control.ts";
 import { type ClusterLayout, checkAgreement, type DataFacts, makeLayout } from "./cluster-layout.ts";
 import { Evaluations, type ValidationReport } from "./evaluations.ts";
 import { exceededLimit } from "./job-limits.ts";
+import { JobWaits } from "./job-waits.ts";
 import { Ledger } from "./ledger.ts";
 import { examplesOfBatch } from "./ledger-account.ts";
 import type { BatchEnd, LeaseAnswer } from "./ledger-types.ts";
 import { initLifecycle, isFinal, type Lifecycle, type LifecycleEvent, transition } from "./lifecycle.ts";
 import { type Member, Membership } from "./membership.ts";
-import { applyDrop, initSchedule, type ScheduleState } from "./schedule.ts";
+import type { BatchReport, FinalResult, MemberCommand } from "./messages.ts";
+import type { ScheduleState } from "./schedule.ts";
+import { type ServerAnswer, ServerFiguresBook } from "./server-figures.ts";
 import { type CoordinatorView, progressOf, summaryOf } from "./summary.ts";
 import { TrainingFigures } from "./training-figures.ts";
-
-/** What a member is told with every answer. */
-export type MemberCommand = "continue" | "drain" | "stop";
-
-/** A worker's report of one batch. */
-export interface BatchReport extends Required<BatchEnd> {
-  readonly loss: number;
-  readonly stalenessMean: number;
-  readonly stalenessMax: number;
-}
-
-/** Result of the final evaluation. */
-export interface FinalResult {
-  readonly testLoss: number;
-  readonly testAccuracy: number;
-  readonly modelDirectory: string;
-  /** Lowest and highest count of updates of a slice. */
-  readonly updateCountMin: number;
-  readonly updateCountMax: number;
-}
 
 /**
  * The core of the coordinator: what it knows, and what it decides on each message and tick. Time comes in with
@@ -41,39 +25,54 @@ export interface FinalResult {
 export class CoordinatorCore implements CoordinatorView {
   readonly job: Job;
   readonly figures = new TrainingFigures();
+  readonly serverFigures = new ServerFiguresBook();
   readonly evaluations: Evaluations;
   readonly membership = new Membership();
   layout: ClusterLayout | undefined;
   ledger: Ledger | undefined;
   lifecycle: Lifecycle = initLifecycle();
-  schedule: ScheduleState = initSchedule();
+  readonly asynchrony: AsynchronyControl;
   result: FinalResult | undefined;
   trainingStartMs: number | undefined;
   trainingEndMs: number | undefined;
   readonly #emit: (event: JobEvent) => void;
-  /** When the state began that has a bound on waiting. */
-  #waitingSinceMs: number;
+  readonly #waits: JobWaits;
+  #roundsClosed = false;
   #evaluationsPassed = 0;
-  #evaluatorSeenMs: number;
-  #workerSeenMs: number;
   #tickedMs: number;
 
   constructor(job: Job, nowMs: number, emit: (event: JobEvent) => void) {
     this.job = job;
     this.evaluations = new Evaluations(job);
     this.#emit = emit;
-    this.#waitingSinceMs = nowMs;
-    this.#evaluatorSeenMs = nowMs;
-    this.#workerSeenMs = nowMs;
+    this.asynchrony = new AsynchronyControl(job);
+    this.#waits = new JobWaits(job, nowMs);
     this.#tickedMs = nowMs;
   }
 
-  /** Learning rate in force now: schedule, warm-up and drops. */
+  /** What the coordinator added to the job's schedule so far. */
+  get schedule(): ScheduleState {
+    return this.asynchrony.schedule;
+  }
+
+  /** Learning rate in force now: schedule, warm-up, drops, and what asynchrony takes off. */
   learningRate(): number {
-    const epochsPassed = this.ledger?.progress().epochsPassed ?? 0;
+    return this.#rateOfOneWorker() * this.schedule.rateFactor;
+  }
+
+  /** Servers may hold back gradients of a round that nobody will complete; tell {@link roundsClosed} when not any more. */
+  get roundsDue(): boolean {
+    const { kind } = this.job.consistency;
     return (
-      learningRateAt(this.job.learningRate, epochsPassed, this.job.training.epochs) * this.schedule.dropFactor
+      this.lifecycle.kind === "evaluating" && !this.#roundsClosed && (kind === "sync" || kind === "softsync")
     );
+  }
+
+  /** Every server has applied what it held back: the final evaluation may begin. */
+  roundsClosed(): void {
+    if (!this.roundsDue) return;
+    this.#roundsClosed = true;
+    this.evaluations.ask("final", this.ledger?.progress().epochsPassed ?? 0);
   }
 
   registerServer(
@@ -96,7 +95,7 @@ export class CoordinatorCore implements CoordinatorView {
     const complete = present.length === this.job.cluster.servers;
     if (complete && this.lifecycle.kind === "waitingForServers") {
       this.#advance({ kind: "serversReady" }, nowMs);
-      this.#waitingSinceMs = nowMs;
+      this.#waits.serversReady(nowMs);
     }
     return { ...member, index: present.findIndex((server) => server.memberId === member.memberId) };
   }
@@ -131,6 +130,7 @@ export class CoordinatorCore implements CoordinatorView {
     const before = this.membership.present(role).length;
     const member = this.membership.join({ role, name, incarnation }, nowMs);
     if (this.membership.present(role).length > before) this.#announceJoin(member);
+    this.#adapt();
     return member;
   }
 
@@ -140,6 +140,10 @@ export class CoordinatorCore implements CoordinatorView {
     if (this.lifecycle.kind !== "waitingForWorkers") return;
     this.trainingStartMs = nowMs;
     this.#advance({ kind: "initialized" }, nowMs);
+    const batches = this.ledger?.batchesPerEpoch ?? 0;
+    const choice = this.asynchrony.begin(batches, this.membership.present("worker").length);
+    const { revision } = this.schedule;
+    this.#emit({ type: "asynchronyChosen", reason: "start", revision, ...choice });
   }
 
   get initialized(): boolean {
@@ -152,7 +156,8 @@ export class CoordinatorCore implements CoordinatorView {
       return { kind: "wait", reason: "the weights are not initialized yet" };
     }
     if (this.lifecycle.kind !== "training" || this.ledger === undefined) return { kind: "finished" };
-    return this.ledger.acquire(memberId, nowMs);
+    const reason = this.asynchrony.refusal(memberId);
+    return reason === undefined ? this.ledger.acquire(memberId, nowMs) : { kind: "wait", reason };
   }
 
   /** Counts a worker's batches. Returns whether its lease still holds. */
@@ -169,11 +174,17 @@ export class CoordinatorCore implements CoordinatorView {
     if (reports.length === 0) return ledger.extend(memberId, leaseId, nowMs);
     let leaseValid = true;
     for (const report of reports) {
-      const result = ledger.report(memberId, leaseId, epoch, report, nowMs);
+      if (report.outcome === "returned") {
+        leaseValid &&= ledger.returnBatch(memberId, leaseId, epoch, report.batch, nowMs);
+        continue;
+      }
+      const end: BatchEnd = { ...report, outcome: report.outcome };
+      const result = ledger.report(memberId, leaseId, epoch, end, nowMs);
       leaseValid &&= result.leaseValid;
       if (result.counted) this.#countBatch(ledger, memberId, epoch, report, nowMs);
       if (result.epochCompleted !== undefined) this.#emitEpoch(result.epochCompleted);
     }
+    this.#adapt();
     this.#askForEvaluation();
     if (ledger.progress().finished) this.#endTraining("epochs", nowMs);
     const limit = exceededLimit(this.job, ledger.progress());
@@ -204,7 +215,7 @@ export class CoordinatorCore implements CoordinatorView {
 
   /** Takes in a validation. Returns whether its weights are the best so far. */
   reportValidation(report: ValidationReport, nowMs: number): boolean {
-    const verdict = this.evaluations.judge(report, this.schedule, this.learningRate());
+    const verdict = this.evaluations.judge(report, this.schedule, this.#rateOfOneWorker());
     if (verdict.repeated) return verdict.best;
     const { best, countsForPlateau, evaluation, drop, stop } = verdict;
     const { accuracy } = report;
@@ -212,15 +223,8 @@ export class CoordinatorCore implements CoordinatorView {
     this.#emit({ type: "evaluated", epoch: evaluation.epoch, loss, accuracy, best, countsForPlateau });
     if (drop !== undefined) {
       const atEpoch = evaluation.epoch;
-      this.schedule = applyDrop(this.schedule, drop.factor, { atEpoch, reason: "plateau" });
-      const { revision } = this.schedule;
-      this.#emit({
-        type: "learningRateDropped",
-        epoch: atEpoch,
-        factor: drop.factor,
-        learningRate: this.learningRate(),
-        revision,
-      });
+      this.asynchrony.drop(drop.factor, { atEpoch, reason: "plateau" });
+      this.#emitDrop(atEpoch, drop.factor, null);
     }
     if (stop !== undefined) this.#endTraining(stop, nowMs);
     return best;
@@ -232,6 +236,13 @@ export class CoordinatorCore implements CoordinatorView {
     this.result = result;
     this.evaluations.close();
     this.#advance({ kind: "evaluated" }, nowMs);
+  }
+
+  /** What the servers say of themselves; `final` when nobody pushes any more. */
+  reportServers(answers: readonly ServerAnswer[], final: boolean): void {
+    if (this.layout === undefined || isFinal(this.lifecycle)) return;
+    const event = this.serverFigures.observe(this.layout, answers, final);
+    if (event !== undefined) this.#emit(event);
   }
 
   stop(nowMs: number): void {
@@ -258,10 +269,12 @@ export class CoordinatorCore implements CoordinatorView {
     }
     for (const lease of this.ledger?.expire(nowMs) ?? []) {
       const { memberId, epoch, batches } = lease;
+      this.asynchrony.lost(memberId);
       this.#emit({ type: "leaseExpired", memberId, epoch, batchesReturned: batches.length });
     }
     this.#checkDrained(nowMs);
-    this.#checkWaits(nowMs);
+    const waited = this.#waits.exceeded(this.lifecycle, this.membership, nowMs);
+    if (waited !== undefined) this.fail(waited, nowMs);
     if (this.lifecycle.kind === "training") this.#emit({ type: "progress", ...progressOf(this, nowMs) });
   }
 
@@ -269,9 +282,46 @@ export class CoordinatorCore implements CoordinatorView {
     if (report.outcome === "applied") {
       const examples = examplesOfBatch(ledger.options, report.batch) - report.unreadableExamples;
       this.figures.add({ ...report, examples }, nowMs);
+      this.#guard(report.loss, nowMs);
     } else if (report.outcome === "refused") {
       this.#emit({ type: "batchRefused", epoch, batch: report.batch, memberId });
+      this.#guard(undefined, nowMs);
     }
+  }
+
+  /** The divergence guard takes in a batch, while training goes on. */
+  #guard(loss: number | undefined, nowMs: number): void {
+    if (this.lifecycle.kind !== "training") return;
+    const atEpoch = this.ledger?.progress().epochsPassed ?? 0;
+    const divergence = this.asynchrony.observe(loss, atEpoch);
+    if (divergence === undefined) return;
+    const { figures, factor } = divergence;
+    if (factor !== undefined) this.#emitDrop(atEpoch, factor, figures);
+    else this.fail(divergenceMessage(figures, this.learningRate()), nowMs);
+  }
+
+  #emitDrop(epoch: number, factor: number, divergence: DivergenceFigures | null): void {
+    const { revision } = this.schedule;
+    const reason = divergence === null ? "plateau" : "divergence";
+    const learningRate = this.learningRate();
+    this.#emit({ type: "learningRateDropped", epoch, factor, learningRate, revision, reason, divergence });
+  }
+
+  /** Momentum and rate follow the workers that train, and the warm start the batches counted. */
+  #adapt(): void {
+    if (this.lifecycle.kind !== "training" || this.ledger === undefined) return;
+    const { batchesApplied, batchesRefused, batchesSkipped } = this.ledger.progress();
+    const counted = batchesApplied + batchesRefused + batchesSkipped;
+    const choice = this.asynchrony.adapt(counted, this.membership.present("worker").length);
+    if (choice === undefined) return;
+    const { revision } = this.schedule;
+    this.#emit({ type: "asynchronyChosen", reason: "workers", revision, ...choice });
+  }
+
+  #rateOfOneWorker(): number {
+    const { learningRate, training } = this.job;
+    const epochsPassed = this.ledger?.progress().epochsPassed ?? 0;
+    return learningRateAt(learningRate, epochsPassed, training.epochs) * this.schedule.dropFactor;
   }
 
   #emitEpoch(epoch: number): void {
@@ -307,43 +357,16 @@ export class CoordinatorCore implements CoordinatorView {
     if (this.lifecycle.kind !== "draining" || this.ledger === undefined) return;
     if (this.ledger.openLeases().length > 0 || this.membership.present("worker").length > 0) return;
     this.#advance({ kind: "drained" }, nowMs);
-    this.#evaluatorSeenMs = nowMs;
-    this.evaluations.ask("final", this.ledger.progress().epochsPassed);
-  }
-
-  #checkWaits(nowMs: number): void {
-    const { startTimeoutMs, servers } = this.job.cluster;
-    const seconds = startTimeoutMs / 1000;
-    if (this.lifecycle.kind === "waitingForServers" && nowMs - this.#waitingSinceMs >= startTimeoutMs) {
-      const present = this.membership.present("server");
-      const names = present.map((server) => `${server.memberId} at ${server.address}`).join(", ") || "none";
-      this.fail(
-        `only ${present.length} of ${servers} parameter servers came up within ${seconds} s (${names}); look at ` +
-          "the logs of the others, or raise cluster.startTimeoutMs",
-        nowMs,
-      );
-    } else if (
-      this.lifecycle.kind === "waitingForWorkers" &&
-      nowMs - this.#waitingSinceMs >= startTimeoutMs
-    ) {
-      const message = `no worker was ready within ${seconds} s; look at the workers' logs, or raise cluster.startTimeoutMs`;
-      this.fail(message, nowMs);
-    }
-    const training = this.lifecycle.kind === "training";
-    if (!training || this.membership.present("worker").length > 0) this.#workerSeenMs = nowMs;
-    if (nowMs - this.#workerSeenMs >= startTimeoutMs) {
-      this.fail(`no worker has been there for ${seconds} s; start the job again with one at least`, nowMs);
-    }
-    if (this.membership.present("evaluator").length > 0) this.#evaluatorSeenMs = nowMs;
-    if (this.lifecycle.kind === "evaluating" && nowMs - this.#evaluatorSeenMs >= startTimeoutMs) {
-      this.fail(`no evaluator was there for ${seconds} s to do the final evaluation; start one`, nowMs);
-    }
+    this.#waits.drained(nowMs);
+    if (!this.roundsDue) this.evaluations.ask("final", this.ledger.progress().epochsPassed);
   }
 
   #lose(member: Member, how: "left" | "dead", nowMs: number): void {
     const batchesReturned = this.ledger?.releaseMember(member.memberId) ?? 0;
     const { memberId, role } = member;
+    this.asynchrony.lost(memberId);
     this.#emit({ type: "memberLeft", memberId, role, how, batchesReturned });
+    this.#adapt();
     if (role === "server") {
       const what = how === "dead" ? `was not heard of for ${this.job.cluster.memberTimeoutMs} ms` : "left";
       this.fail(

@@ -98,6 +98,13 @@ export class EpochBook {
     if (batches.length > 0) this.#returned.push([...batches]);
   }
 
+  /** One batch comes back; batches that come back one by one are leased together, up to a shard of them. */
+  giveBackOne(batch: number, shardBatches: number): void {
+    const last = this.#returned.at(-1);
+    if (last !== undefined && last.length < shardBatches) last.push(batch);
+    else this.#returned.push([batch]);
+  }
+
   /** What the epoch's account is made of. */
   facts(): EpochFacts {
     return {

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Evaluations } from "./evaluations.ts";
 import { applyDrop, initSchedule } from "./schedule.ts";
 
+const alone = { momentum: 0.9, rateFactor: 1 };
+
 function evaluationsOf(overrides: {
   training?: object;
   learningRate?: object;
@@ -35,7 +37,7 @@ describe("Evaluations", () => {
     expect(evaluations.due).toBeUndefined();
     evaluations.ask("validation", 1);
     expect(evaluations.due).toEqual({ evaluationId: 1, kind: "validation", epoch: 1 });
-    evaluations.judge(figures(1, 0.5), initSchedule(), 0.1);
+    evaluations.judge(figures(1, 0.5), initSchedule(alone), 0.1);
     expect(evaluations.due).toBeUndefined();
   });
 
@@ -43,7 +45,7 @@ describe("Evaluations", () => {
     const evaluations = evaluationsOf({
       learningRate: { plateau: { patience: 1, factor: 0.5, threshold: 0.01 } },
     });
-    let schedule = initSchedule();
+    let schedule = initSchedule(alone);
     const rates: number[] = [];
     // Improves, improves, stays, stays (patience 1 is over: drop), stays, stays (drop).
     for (const [i, loss] of [1, 0.8, 0.8, 0.8, 0.8, 0.8].entries()) {
@@ -59,7 +61,7 @@ describe("Evaluations", () => {
 
   it("leaves an evaluation that was pulled before the latest drop out of the plateau", () => {
     const evaluations = evaluationsOf({ learningRate: { plateau: { patience: 0, factor: 0.5 } } });
-    const dropped = applyDrop(initSchedule(), 0.5, { atEpoch: 1, reason: "manual" });
+    const dropped = applyDrop(initSchedule(alone), 0.5, { atEpoch: 1, reason: "manual" });
     evaluations.ask("validation", 1);
     expect(evaluations.judge(figures(1, 1, 0.5, 2), dropped, 0.05).countsForPlateau).toBe(true);
     evaluations.ask("validation", 2);
@@ -70,16 +72,16 @@ describe("Evaluations", () => {
   it("stops at the target accuracy, and not below it", () => {
     const evaluations = evaluationsOf({ training: { targetAccuracy: 0.9 } });
     evaluations.ask("validation", 1);
-    expect(evaluations.judge(figures(1, 1, 0.8999), initSchedule(), 0.1).stop).toBeUndefined();
+    expect(evaluations.judge(figures(1, 1, 0.8999), initSchedule(alone), 0.1).stop).toBeUndefined();
     evaluations.ask("validation", 2);
-    expect(evaluations.judge(figures(2, 1, 0.9), initSchedule(), 0.1).stop).toBe("targetAccuracy");
+    expect(evaluations.judge(figures(2, 1, 0.9), initSchedule(alone), 0.1).stop).toBe("targetAccuracy");
   });
 
   it("stops early after as many evaluations without improvement as the job allows", () => {
     const evaluations = evaluationsOf({ training: { earlyStopping: { patience: 2 } } });
     const stops = [1, 0.5, 0.6, 0.7].map((loss, i) => {
       evaluations.ask("validation", i + 1);
-      return evaluations.judge(figures(i + 1, loss), initSchedule(), 0.1).stop;
+      return evaluations.judge(figures(i + 1, loss), initSchedule(alone), 0.1).stop;
     });
     expect(stops).toEqual([undefined, undefined, undefined, "earlyStopping"]);
   });
@@ -88,7 +90,7 @@ describe("Evaluations", () => {
     const evaluations = evaluationsOf({ evaluation: { monitor: "accuracy" } });
     const best = [0.7, 0.9, 0.8].map((accuracy, i) => {
       evaluations.ask("validation", i + 1);
-      return evaluations.judge(figures(i + 1, 1, accuracy), initSchedule(), 0.1).best;
+      return evaluations.judge(figures(i + 1, 1, accuracy), initSchedule(alone), 0.1).best;
     });
     expect(best).toEqual([true, true, false]);
     expect(evaluations.bestEpoch).toBe(2);
@@ -97,10 +99,10 @@ describe("Evaluations", () => {
   it("counts a report once, and answers the second time as the first", () => {
     const evaluations = evaluationsOf({ learningRate: { plateau: { patience: 0, factor: 0.5 } } });
     evaluations.ask("validation", 1);
-    evaluations.judge(figures(1, 1), initSchedule(), 0.1);
+    evaluations.judge(figures(1, 1), initSchedule(alone), 0.1);
     evaluations.ask("validation", 2);
-    const first = evaluations.judge(figures(2, 2), initSchedule(), 0.1);
-    const second = evaluations.judge(figures(2, 2), initSchedule(), 0.1);
+    const first = evaluations.judge(figures(2, 2), initSchedule(alone), 0.1);
+    const second = evaluations.judge(figures(2, 2), initSchedule(alone), 0.1);
     expect(first.drop).toBeDefined();
     expect(second).toEqual({ ...first, repeated: true, drop: undefined, stop: undefined });
   });
@@ -109,9 +111,9 @@ describe("Evaluations", () => {
     const evaluations = evaluationsOf({});
     evaluations.ask("validation", 1);
     evaluations.ask("final", 2);
-    expect(evaluations.judge(figures(1, 1), initSchedule(), 0.1).evaluation.epoch).toBe(1);
+    expect(evaluations.judge(figures(1, 1), initSchedule(alone), 0.1).evaluation.epoch).toBe(1);
     expect(evaluations.due).toEqual({ evaluationId: 2, kind: "final", epoch: 2 });
-    evaluations.judge(figures(2, 0.5), initSchedule(), 0.1);
+    evaluations.judge(figures(2, 0.5), initSchedule(alone), 0.1);
     expect(evaluations.due?.kind).toBe("final");
     evaluations.close();
     expect(evaluations.due).toBeUndefined();
@@ -119,6 +121,8 @@ describe("Evaluations", () => {
 
   it("refuses a report of an evaluation that nobody asked for", () => {
     const evaluations = evaluationsOf({});
-    expect(() => evaluations.judge(figures(9, 1), initSchedule(), 0.1)).toThrow(/evaluation 9 is not open/);
+    expect(() => evaluations.judge(figures(9, 1), initSchedule(alone), 0.1)).toThrow(
+      /evaluation 9 is not open/,
+    );
   });
 });

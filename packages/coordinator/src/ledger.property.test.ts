@@ -20,6 +20,10 @@ const move = fc.oneof(
       lost: fc.nat({ max: 5 }),
     }),
   },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("returnBatch"), pick: fc.nat(), batch: fc.nat() }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("extend"), pick: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("giveBack"), pick: fc.nat() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("expire"), afterMs: fc.nat({ max: 60 }) }) },
@@ -59,6 +63,12 @@ class Play {
         const lease = this.given[next.pick % this.given.length];
         const batch = lease?.batches[next.batch % lease.batches.length];
         if (lease !== undefined && batch !== undefined) this.report(lease, batch, next.outcome, next.lost);
+        break;
+      }
+      case "returnBatch": {
+        const lease = this.given[next.pick % this.given.length];
+        const batch = lease?.batches[next.batch % lease.batches.length];
+        if (lease !== undefined && batch !== undefined) this.returnBatch(lease, batch);
         break;
       }
       case "extend": {
@@ -120,6 +130,20 @@ class Play {
     expect(result.counted).toBe(expected);
     if (expected) this.settled.set(key, { as, lost: unreadableExamples });
     if (result.epochCompleted !== undefined) this.completed.push(result.epochCompleted);
+  }
+
+  /** Settles nothing; the batch is out of the lease that held it, and with the others that wait. */
+  returnBatch(lease: Lease, batch: number): void {
+    const leased = this.ledger.progress().batchesLeased;
+    const open = this.ledger.openLeases().find((l) => l.leaseId === lease.leaseId);
+    const holds = open?.batches.includes(batch) ?? false;
+    const valid = this.ledger.returnBatch(lease.memberId, lease.leaseId, lease.epoch, batch, this.nowMs);
+    expect(valid).toBe(open !== undefined);
+    expect(this.ledger.progress().batchesLeased).toBe(leased - Number(holds));
+    const holders = this.ledger
+      .openLeases()
+      .filter((l) => l.leaseId === lease.leaseId && l.batches.includes(batch));
+    expect(holders).toEqual([]);
   }
 
   sizeOf(batch: number): number {

@@ -140,6 +140,56 @@ describe("Ledger: leases that end", () => {
   });
 });
 
+describe("Ledger: batches that are returned", () => {
+  const wide: LedgerOptions = { ...options, exampleCount: 24, shardBatches: 4 };
+
+  it("are leased again, before fresh ones, and count once when they are applied at last", () => {
+    const ledger = Ledger.create(wide);
+    const held = lease(ledger, "a");
+    expect(ledger.returnBatch("a", held.leaseId, 0, 1, 50)).toBe(true);
+    expect(ledger.openLeases()).toMatchObject([{ batches: [0, 2, 3], deadlineMs: 150 }]);
+    expect(ledger.progress()).toMatchObject({ batchesDone: 0, batchesLeased: 3 });
+    const again = lease(ledger, "b");
+    expect(again.batches).toEqual([1]);
+    finish(ledger, again);
+    finish(ledger, held);
+    expect(ledger.epochRecord(0)).toMatchObject({ applied: 4, refused: 0, skipped: 0, pending: 4 });
+    ledger.prove();
+  });
+
+  it("are leased together up to a shard of them, also after a restart", () => {
+    const before = Ledger.create(wide);
+    const [first, second] = [lease(before, "a"), lease(before, "b")];
+    for (const batch of [0, 1, 2]) before.returnBatch("a", first.leaseId, 0, batch, 0);
+    for (const batch of [5, 6]) before.returnBatch("b", second.leaseId, 0, batch, 0);
+    const ledger = reload(before);
+    expect(["c", "c"].map((member) => lease(ledger, member).batches)).toEqual([[0, 1, 2, 5], [6]]);
+    ledger.prove();
+  });
+
+  it("end their lease with the last of them", () => {
+    const ledger = Ledger.create(wide);
+    const held = lease(ledger, "a");
+    for (const batch of held.batches) expect(ledger.returnBatch("a", held.leaseId, 0, batch, 0)).toBe(true);
+    expect(ledger.openLeases()).toEqual([]);
+    expect(ledger.returnBatch("a", held.leaseId, 0, 0, 0)).toBe(false);
+    ledger.prove();
+  });
+
+  it("stay where they are when the lease does not hold them, and are refused outside the epoch", () => {
+    const ledger = Ledger.create(wide);
+    const held = lease(ledger, "a");
+    const other = lease(ledger, "b");
+    ledger.report("a", held.leaseId, 0, { batch: 0, outcome: "applied" }, 0);
+    expect(ledger.returnBatch("a", held.leaseId, 0, 0, 0)).toBe(true);
+    expect(ledger.returnBatch("a", held.leaseId, 0, 5, 0)).toBe(true);
+    expect(ledger.returnBatch("b", held.leaseId, 0, 1, 0)).toBe(false);
+    expect(ledger.openLeases().map(({ batches }) => batches)).toEqual([[1, 2, 3], other.batches]);
+    expect(() => ledger.returnBatch("a", held.leaseId, 0, 8, 0)).toThrow("batch 8 of epoch 0 was reported");
+    ledger.prove();
+  });
+});
+
 describe("Ledger: reports", () => {
   it("counts a batch once, whoever reports it again", () => {
     const ledger = Ledger.create(options);

@@ -158,6 +158,21 @@ export class Ledger {
     return { counted: true, leaseValid, epochCompleted: epoch };
   }
 
+  /**
+   * A batch of an open lease goes back to the queue, unsettled, and the lease is extended; nothing happens where the
+   * lease does not hold the batch. Returns whether the lease named is open and the member's.
+   * @throws DownpourError invalidArgument as {@link report}
+   */
+  returnBatch(memberId: string, leaseId: number, epoch: number, batch: number, nowMs: number): boolean {
+    this.#checkEnd(epoch, { batch, outcome: "skipped" });
+    if (!this.extend(memberId, leaseId, nowMs)) return false;
+    const held = this.#leases.get(leaseId);
+    if (held?.epoch !== epoch || !held.batches.includes(batch)) return true;
+    this.#takeFromLease(epoch, batch);
+    this.#book(epoch).giveBackOne(batch, this.options.shardBatches);
+    return true;
+  }
+
   /** Gives a lease its full time from now on. False: it is gone, or not this member's. */
   extend(memberId: string, leaseId: number, nowMs: number): boolean {
     const lease = this.#leases.get(leaseId);

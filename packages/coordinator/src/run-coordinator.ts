@@ -11,6 +11,7 @@ import { InProcessEventBus } from "./event-bus.ts";
 import { isFinal } from "./lifecycle.ts";
 import { LmdbJobStore } from "./lmdb-store.ts";
 import { ServerLinks } from "./server-links.ts";
+import { ServerMonitor } from "./server-monitor.ts";
 import { coordinatorHandlers, type TimedEvent } from "./service.ts";
 import { StateKeeper } from "./state-keeper.ts";
 import { summaryOf } from "./summary.ts";
@@ -64,8 +65,10 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const store = LmdbJobStore.open(join(runDirectory, "state"));
   const keeper = new StateKeeper(store, core, logger);
   const servers = new ServerLinks(job.cluster.requestTimeoutMs, logger);
+  const monitor = new ServerMonitor(core, servers, logger, nowMs);
+  const monitoring = monitor.run(AbortSignal.any([signal, ended.signal]));
   try {
-    const handlers = coordinatorHandlers({ core, servers, events, runDirectory, logger, nowMs });
+    const handlers = coordinatorHandlers({ core, servers, monitor, events, runDirectory, logger, nowMs });
     const serving = await serve(services.Coordinator.service, handlers, options.host, options.port);
     logger.info({ address: serving.address }, "listening");
     options.onListening(serving.address);
@@ -78,6 +81,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     }
   } finally {
     servers.close();
+    await monitoring;
     await keeper.keep();
     await store.close();
     await events.close();
@@ -91,6 +95,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       );
       const present = core.membership.present().length;
       core.tick(nowMs());
+      void monitor.closeRounds();
       if (core.membership.present().length !== present) {
         servers.announceMembers(core.membership.clientIds());
       }

@@ -1,7 +1,6 @@
 import { DownpourError } from "@downpour/errors";
-
-/** Why the rate was dropped: the plateau rule, or somebody asked for it. */
-export type DropReason = "plateau" | "manual";
+import type { Adaptation } from "@downpour/job";
+import type { DropReason } from "@downpour/protocol";
 
 export interface RateDrop {
   /** The revision that the drop began. */
@@ -14,10 +13,11 @@ export interface RateDrop {
 
 /**
  * What the coordinator adds to the learning-rate schedule; plain data. The rate of an update is the schedule at
- * its push id times `dropFactor`. Revisions tell members which state is newer: the highest one holds.
+ * its push id times `dropFactor` times `rateFactor`. Revisions tell members which state is newer: the highest one
+ * holds.
  */
-export interface ScheduleState {
-  /** From 1, one more with each drop. */
+export interface ScheduleState extends Adaptation {
+  /** From 1, one more with each drop and each other adaptation. */
   readonly revision: number;
   /** Product of all drops so far. */
   readonly dropFactor: number;
@@ -25,8 +25,14 @@ export interface ScheduleState {
 }
 
 /** Revision 1, nothing dropped. */
-export function initSchedule(): ScheduleState {
-  return { revision: 1, dropFactor: 1, drops: [] };
+export function initSchedule({ momentum, rateFactor }: Adaptation): ScheduleState {
+  return { revision: 1, dropFactor: 1, rateFactor, momentum, drops: [] };
+}
+
+/** Puts another momentum and rate factor in force, under the next revision; the same ones again change nothing. */
+export function applyAdaptation(state: ScheduleState, { momentum, rateFactor }: Adaptation): ScheduleState {
+  if (state.momentum === momentum && state.rateFactor === rateFactor) return state;
+  return { ...state, revision: state.revision + 1, momentum, rateFactor };
 }
 
 /**
@@ -48,15 +54,15 @@ export function applyDrop(
     );
   }
   const revision = state.revision + 1;
-  return { revision, dropFactor, drops: [...state.drops, { revision, factor, ...about }] };
+  return { ...state, revision, dropFactor, drops: [...state.drops, { revision, factor, ...about }] };
 }
 
 /**
- * Whether an evaluation may drive the plateau rule: its weights were pulled under the revision in force. One
- * pulled before the latest drop shows the rate before it, and would drop twice for one plateau.
+ * Whether an evaluation may drive the plateau rule: its weights were pulled under the latest drop. One pulled before
+ * it shows the rate before it, and would drop twice for one plateau. Revisions without a drop make nothing stale.
  *
  * @param evaluationRevision revision that the evaluator knew when it pulled
  */
 export function evaluationCounts(evaluationRevision: number, state: ScheduleState): boolean {
-  return evaluationRevision >= state.revision;
+  return evaluationRevision >= (state.drops.at(-1)?.revision ?? 0);
 }

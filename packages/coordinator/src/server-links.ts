@@ -1,11 +1,18 @@
 import { messageOf } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
 import { manifestToWire } from "@downpour/parameter-vector";
-import { connectParameterServer, type ParameterServerCaller } from "@downpour/protocol";
+import {
+  connectParameterServer,
+  type GetServerStatusResponse,
+  type ParameterServerCaller,
+} from "@downpour/protocol";
 import type { ClusterLayout } from "./cluster-layout.ts";
 
 /** Generation of the coordinator; fixed until another one can take over. */
 export const coordinatorEpoch = 1;
+
+/** A server that does not say in so long how it does is left out of the figures. */
+const statusTimeoutMs = 2000;
 
 /** The coordinator's connections to the parameter servers, for its commands. */
 export class ServerLinks {
@@ -50,6 +57,27 @@ export class ServerLinks {
     this.setMembers(memberIds).catch((error: unknown) => {
       this.#logger.warn({ err: error }, `a server did not hear of a change of members: ${messageOf(error)}`);
     });
+  }
+
+  /** Makes every server apply what rounds and n-softsync hold back. @throws the first failure */
+  async closeRounds(): Promise<void> {
+    await Promise.all(this.#callers.map((caller) => caller.call("CloseRounds", { coordinatorEpoch })));
+  }
+
+  /** What each server says of itself, in the order of their indices; undefined for one that does not answer in time. */
+  status(): Promise<(GetServerStatusResponse | undefined)[]> {
+    const calls = this.#callers.map(async (caller) => {
+      try {
+        return await caller.call("GetServerStatus", {}, statusTimeoutMs);
+      } catch (error) {
+        this.#logger.warn(
+          { err: error },
+          `no figures of the server at ${caller.address}: ${messageOf(error)}`,
+        );
+        return undefined;
+      }
+    });
+    return Promise.all(calls);
   }
 
   close(): void {

@@ -12,7 +12,15 @@ import {
 import type { CoordinatorCore } from "./coordinator-core.ts";
 import type { EventBus } from "./event-bus.ts";
 import { coordinatorEpoch, type ServerLinks } from "./server-links.ts";
-import { commandToWire, evaluationToWire, leaseToWire, reportFromWire, roleFromWire } from "./wire.ts";
+import type { ServerMonitor } from "./server-monitor.ts";
+import {
+  commandToWire,
+  evaluationToWire,
+  leaseToWire,
+  reportFromWire,
+  roleFromWire,
+  scheduleToWire,
+} from "./wire.ts";
 
 /** An event with the time at which the coordinator made it. */
 export interface TimedEvent {
@@ -23,6 +31,7 @@ export interface TimedEvent {
 export interface CoordinatorServiceOptions {
   readonly core: CoordinatorCore;
   readonly servers: ServerLinks;
+  readonly monitor: ServerMonitor;
   readonly events: EventBus<TimedEvent>;
   readonly runDirectory: string;
   readonly logger: Logger;
@@ -38,8 +47,8 @@ const evaluationWaitMaxMs = 10_000;
 
 /** The gRPC shell of a {@link CoordinatorCore}. */
 export function coordinatorHandlers(options: CoordinatorServiceOptions): CoordinatorHandlers {
-  const { core, servers, logger, nowMs } = options;
-  const schedule = () => ({ revision: core.schedule.revision, dropFactor: core.schedule.dropFactor });
+  const { core, servers, monitor, logger, nowMs } = options;
+  const schedule = () => scheduleToWire(core.schedule);
   const command = (memberId: string) => commandToWire(core.command(memberId, nowMs()));
   return {
     GetJob: unary(() => ({
@@ -74,6 +83,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       logger.info({ memberId, reason }, "member leaves");
       core.leave(memberId, nowMs());
       servers.announceMembers(core.membership.clientIds());
+      void monitor.closeRounds();
       return {};
     }),
     Heartbeat: unary(({ memberId }) => ({
@@ -94,7 +104,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const evaluation = due === undefined ? null : evaluationToWire(due);
       return { evaluation, command: command(memberId), schedule: schedule() };
     }),
-    ReportEvaluation: unary((request) => {
+    ReportEvaluation: unary(async (request) => {
       const { memberId, evaluationId, scheduleRevision, validation, test, failure } = request;
       core.membership.heard(memberId, nowMs());
       if (failure !== "") {
@@ -108,6 +118,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const isBest = core.reportValidation({ evaluationId, scheduleRevision, loss, accuracy }, nowMs());
       if (test !== null) {
         const { modelDirectory, updateCountMin, updateCountMax } = request;
+        await monitor.poll(true);
         const figures = { testLoss: test.loss, testAccuracy: test.accuracy };
         core.reportFinal({ ...figures, modelDirectory, updateCountMin, updateCountMax }, nowMs());
       }

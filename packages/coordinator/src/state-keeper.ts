@@ -36,7 +36,7 @@ export class StateKeeper {
     const core = this.#core;
     const state = JSON.stringify({
       lifecycle: core.lifecycle,
-      schedule: core.schedule,
+      asynchrony: core.asynchrony.snapshot(),
       ledger: core.ledger?.snapshot() ?? null,
       membership: core.membership.snapshot(),
       evaluations: core.evaluations.snapshot(),

@@ -1,12 +1,14 @@
 import type { Job } from "@downpour/job";
 import type { JobSummary, Progress } from "@downpour/protocol";
-import type { FinalResult } from "./coordinator-core.ts";
+import type { AsynchronyControl } from "./asynchrony-control.ts";
 import type { Evaluations } from "./evaluations.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Membership } from "./membership.ts";
+import type { FinalResult } from "./messages.ts";
 import { etaMs } from "./rate-meter.ts";
 import type { ScheduleState } from "./schedule.ts";
+import type { ServerFiguresBook } from "./server-figures.ts";
 import type { TrainingFigures } from "./training-figures.ts";
 
 /** What the coordinator's core shows to those who describe it. */
@@ -16,6 +18,8 @@ export interface CoordinatorView {
   readonly ledger: Ledger | undefined;
   readonly membership: Membership;
   readonly schedule: ScheduleState;
+  readonly asynchrony: AsynchronyControl;
+  readonly serverFigures: ServerFiguresBook;
   readonly figures: TrainingFigures;
   readonly evaluations: Evaluations;
   readonly result: FinalResult | undefined;
@@ -72,6 +76,10 @@ export function summaryOf(view: CoordinatorView, nowMs: number): JobSummary {
     stalenessMean: staleness.mean,
     stalenessMax: staleness.max,
     workersSeen: view.membership.members().filter((member) => member.role === "worker").length,
+    clippedBatches: view.figures.clippedBatches,
+    momentum: view.schedule.momentum,
+    rateFactor: view.schedule.rateFactor,
+    warmStartBatches: view.asynchrony.snapshot().warmStart?.batches ?? null,
     learningRateDrops: view.schedule.drops.length,
     bestEpoch: view.evaluations.bestEpoch,
     validationLoss: view.evaluations.latest?.loss ?? null,
@@ -79,5 +87,7 @@ export function summaryOf(view: CoordinatorView, nowMs: number): JobSummary {
     testLoss: view.result?.testLoss ?? null,
     testAccuracy: view.result?.testAccuracy ?? null,
     modelDirectory: view.result?.modelDirectory ?? null,
+    servers: view.serverFigures.latest,
+    skewMax: view.serverFigures.skewMax,
   };
 }

@@ -7,6 +7,8 @@ export interface BatchFigures {
   readonly examples: number;
   readonly stalenessMean: number;
   readonly stalenessMax: number;
+  /** The gradient was clipped by its norm. */
+  readonly clipped: boolean;
 }
 
 /** Speed and recent staleness are taken over so long, and so many batches. */
@@ -22,6 +24,7 @@ export class TrainingFigures {
   readonly #recent: BatchFigures[] = [];
   #loss = initExponentialMean();
   #batches = 0;
+  #clipped = 0;
   #stalenessSum = 0;
   #stalenessMax = 0;
 
@@ -29,6 +32,7 @@ export class TrainingFigures {
     this.#meter.add(nowMs, figures.examples);
     this.#loss = observeExponentialMean(this.#loss, figures.loss, lossDecay);
     this.#batches++;
+    if (figures.clipped) this.#clipped++;
     this.#stalenessSum += figures.stalenessMean;
     this.#stalenessMax = Math.max(this.#stalenessMax, figures.stalenessMax);
     this.#recent.push(figures);
@@ -42,6 +46,11 @@ export class TrainingFigures {
   /** null before the first batch. */
   get loss(): number | null {
     return exponentialMeanOf(this.#loss) ?? null;
+  }
+
+  /** Batches whose gradient was clipped. */
+  get clippedBatches(): number {
+    return this.#clipped;
   }
 
   /** Over the latest batches. */

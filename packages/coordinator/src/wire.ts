@@ -3,13 +3,15 @@ import type {
   AcquireLeaseResponseInput,
   Command,
   EvaluationInput,
+  ScheduleRevisionInput,
   BatchReport as WireBatchReport,
   BatchOutcome as WireOutcome,
   MemberRole as WireRole,
 } from "@downpour/protocol";
-import type { BatchReport, MemberCommand } from "./coordinator-core.ts";
 import type { Evaluation } from "./evaluations.ts";
-import type { BatchOutcome, LeaseAnswer } from "./ledger-types.ts";
+import type { LeaseAnswer } from "./ledger-types.ts";
+import type { BatchReport, MemberCommand } from "./messages.ts";
+import type { ScheduleState } from "./schedule.ts";
 
 /*
  * Between the coordinator's own types and those of the wire.
@@ -31,10 +33,11 @@ export function roleFromWire(role: WireRole): "worker" | "evaluator" {
   throw new DownpourError("invalidArgument", `a member can't join as ${role}`);
 }
 
-const outcomes: Readonly<Partial<Record<WireOutcome, BatchOutcome>>> = {
+const outcomes: Readonly<Partial<Record<WireOutcome, BatchReport["outcome"]>>> = {
   BATCH_OUTCOME_APPLIED: "applied",
   BATCH_OUTCOME_REFUSED: "refused",
   BATCH_OUTCOME_SKIPPED: "skipped",
+  BATCH_OUTCOME_RETURNED: "returned",
 };
 
 export function reportFromWire(report: WireBatchReport): BatchReport {
@@ -45,8 +48,17 @@ export function reportFromWire(report: WireBatchReport): BatchReport {
       `batch ${report.batch} is reported with outcome ${report.outcome}`,
     );
   }
-  const { batch, unreadableExamples, loss, stalenessMean, stalenessMax } = report;
-  return { batch, outcome, unreadableExamples, loss, stalenessMean, stalenessMax };
+  const { batch, unreadableExamples, loss, stalenessMean, stalenessMax, clipped } = report;
+  return { batch, outcome, unreadableExamples, loss, stalenessMean, stalenessMax, clipped };
+}
+
+export function scheduleToWire({
+  revision,
+  dropFactor,
+  rateFactor,
+  momentum,
+}: ScheduleState): ScheduleRevisionInput {
+  return { revision, dropFactor, rateFactor, momentum };
 }
 
 /** How long a worker that got no lease waits before it asks again. */

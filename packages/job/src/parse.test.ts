@@ -58,8 +58,13 @@ test("a minimal job gets every default", () => {
       download: true,
     },
     model: { name: "mlp", hiddenUnits: [256, 128], activation: "relu" },
-    optimizer: { name: "sgd", weightDecay: 0 },
+    optimizer: { name: "sgd", weightDecay: 0, weightDecayL1: 0 },
     learningRate: { initial: 0.1, schedule: { kind: "constant" } },
+    gradient: { clipNorm: "auto" },
+    consistency: { kind: "async" },
+    staleness: { policy: "none" },
+    wire: { push: { codec: "float32" }, pull: "float32" },
+    protection: { warmStart: true, adaptToWorkers: true, divergenceGuard: true },
     training: { epochs: 10, refusedBatchesMax: 1000, statisticsDecay: 0.95 },
     evaluation: {
       everyEpochs: 1,
@@ -69,10 +74,11 @@ test("a minimal job gets every default", () => {
       recalibrationBatches: 0,
     },
     compute: { mode: "graph", precision: "float32" },
-    worker: { device: "auto", threads: 1 },
+    worker: { device: "auto", threads: 1, overlap: true, pushEvery: 1, pullEvery: 1 },
     cluster: {
       workers: 2,
       servers: 2,
+      applyThreads: 1,
       host: "127.0.0.1",
       heartbeatIntervalMs: 1000,
       memberTimeoutMs: 10_000,
@@ -90,12 +96,16 @@ test("a job with every default filled in is a valid job, and stays as it is", ()
 });
 
 test.each([
-  [{ name: "momentum" }, { name: "momentum", momentum: 0.9, weightDecay: 0 }],
-  [{ name: "nesterov" }, { name: "nesterov", momentum: 0.9, weightDecay: 0 }],
-  [{ name: "adagrad" }, { name: "adagrad", initialAccumulator: 0, epsilon: 1e-10, weightDecay: 0 }],
-  [{ name: "adam" }, { name: "adam", beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }],
+  [{ name: "momentum" }, { momentum: 0.9, weightDecay: 0 }],
+  [{ name: "nesterov" }, { momentum: 0.9, weightDecay: 0 }],
+  [{ name: "adagrad" }, { initialAccumulator: 0, epsilon: 1e-10, weightDecay: 0 }],
+  [{ name: "rmsprop" }, { alpha: 0.99, epsilon: 1e-8, momentum: 0, weightDecay: 0 }],
+  [{ name: "adam" }, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }],
+  [{ name: "adamw" }, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }],
+  [{ name: "lars" }, { momentum: 0.9, trustCoefficient: 0.001, weightDecay: 0 }],
 ])("optimizer %j gets the usual hyperparameters", (optimizer, expected) => {
-  expect(checkJob({ ...minimal, optimizer }, "job.yaml").optimizer).toEqual(expected);
+  const filledIn = { ...optimizer, weightDecayL1: 0, ...expected };
+  expect(checkJob({ ...minimal, optimizer }, "job.yaml").optimizer).toEqual(filledIn);
 });
 
 test("optional sections that are mentioned get their defaults", () => {
