@@ -39,7 +39,21 @@ const benchmarks = [
   ...(has("cifar-10-batches-bin")
     ? [[downpour, "bench", "input", "--data-dir", data, "--set", "cifar10", ...small]]
     : []),
-  [path.join(root, "bench/workers.mjs"), ...(options.smoke ? ["--smoke"] : [])],
+  ...["momentum", "adam"].map((optimizer) => [
+    ...[downpour, "bench", "apply", "--optimizer", optimizer],
+    ...(options.smoke ? ["--rounds", "1", "--steps", "2", "--parameters", "200000"] : []),
+  ]),
+  [
+    downpour,
+    "bench",
+    "wire",
+    "--tls",
+    ...(options.smoke ? ["--rounds", "1", "--steps", "2", "--mebibytes", "2"] : []),
+  ],
+  ...(options.smoke ? ["lenet5"] : ["lenet5", "cifar-cnn", "resnet20"]).map((model) => [
+    ...[downpour, "bench", "cluster", "--model", model, "--workers", "1,2"],
+    ...(options.smoke ? ["--rounds", "1", "--seconds", "1", "--batch", "8"] : []),
+  ]),
 ];
 
 let failed = 0;

@@ -141,6 +141,39 @@ describe("data files", () => {
   );
 });
 
+describe("a user's model", () => {
+  const moduleJob = smallJob.replace(
+    "{ name: mlp, hiddenUnits: [32] }",
+    "{ name: module, path: ./model.mjs }",
+  );
+
+  it.each<[string, string, RegExp]>([
+    ["can't be parsed", "export default (", /model\.mjs: .*; "node --check .*model\.mjs" shows where/],
+    [
+      "throws in a step",
+      `export default ({ tf, input }) => {
+        class Failing extends tf.layers.Layer {
+          static className = "Failing";
+          call() { throw new Error("no such thing"); }
+        }
+        const inputShape = [input.height, input.width, input.channels];
+        return tf.sequential({ layers: [
+          tf.layers.flatten({ inputShape }), tf.layers.dense({ units: 10 }), new Failing({}),
+        ] });
+      }`,
+      /model\.mjs fails in a step: no such thing \(line 4\)/,
+    ],
+  ])("that %s ends the job before training, naming the file and where", async (_, text, expected) => {
+    const folder = makeFolder();
+    writeFileSync(join(folder, "model.mjs"), text);
+    writeFileSync(join(folder, "job.yaml"), moduleJob);
+    const args = ["train", join(folder, "job.yaml"), "--run-dir", join(folder, "run")];
+    const finished = await downpour(args).finished;
+    expectMessage(finished, 2, expected);
+    expect(finished.stderr).not.toMatch(/training begins/);
+  });
+});
+
 describe("a port", () => {
   it("that is in use is named, with the next step, and nothing is left running", async () => {
     const server = createServer();

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { JobSummary } from "@downpour/protocol";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { cleanUpAfterEach, downpour, makeFolder, trainToEnd } from "./harness.ts";
@@ -59,10 +60,13 @@ describe("an image folder with corrupt images", () => {
   it("trains on the others: each corrupt one is counted, named in the log and left out", async () => {
     const { folder, file } = await makeImageFolder();
     const run = join(folder, "run");
-    const summary = await trainToEnd([file(""), "--run-dir", run]);
+    const { status, stderr } = await downpour(["train", file(""), "--run-dir", run]).finished;
+    expect(status, stderr).toBe(0);
+    const summary = JSON.parse(readFileSync(join(run, "summary.json"), "utf8")) as JobSummary;
     // 22 files, 2 epochs; 6 batches of at most 4 each.
     expect(summary.unreadableExamples).toBe(4);
     expect(summary.examplesCounted).toBe(40);
+    expect(stderr).toMatch(/4 examples were left out .* could not be read/);
     const logs = readdirSync(join(run, "logs"))
       .filter((name) => name.startsWith("worker"))
       .map((name) => readFileSync(join(run, "logs", name), "utf8"))

@@ -1,5 +1,6 @@
 import { DownpourError, type ErrorCode } from "@downpour/errors";
 import type { Job } from "@downpour/job";
+import type { Cores } from "./pinning.ts";
 import { type RoleExit, type RoleProcess, startRole } from "./role-process.ts";
 
 export interface LocalClusterOptions {
@@ -10,6 +11,8 @@ export interface LocalClusterOptions {
   readonly logDirectory: string;
   /** A role was replaced, or something else that people should know. */
   readonly onWarning: (text: string) => void;
+  /** The cores of a role, by its name ("worker-2"); any when left out or undefined. */
+  readonly coresOf?: (name: string) => Cores | undefined;
 }
 
 /** Children that did not end so long after SIGTERM are killed. */
@@ -106,7 +109,8 @@ export class LocalCluster {
   }
 
   #start(name: string, args: readonly string[]): RoleProcess {
-    const role = startRole(name, args, this.#options.logDirectory, (text) => this.#warnOnce(text));
+    const { logDirectory, coresOf } = this.#options;
+    const role = startRole(name, args, logDirectory, (text) => this.#warnOnce(text), coresOf?.(name));
     this.#running.add(role);
     const replaceable = name.startsWith("worker") || name.startsWith("evaluator");
     void role.exit.then((exit) => {

@@ -1,9 +1,11 @@
 import { codeOf, DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
 import { jobFileReference } from "@downpour/job";
+import { serverMemoryEstimate } from "@downpour/parameter-server";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addBench } from "./commands/bench.ts";
 import { doctor } from "./commands/doctor.ts";
+import { doctorJob } from "./commands/doctor-job.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
@@ -100,8 +102,22 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
 
   program
     .command("doctor")
-    .description("list the devices of this machine, and what it lacks for the others")
-    .action(async () => done(await doctor(reporter())));
+    .description(
+      "list this machine's devices and what it lacks for others; with a job, the memory that it takes",
+    )
+    .argument("[job]", "job file whose memory, servers and apply threads are to be estimated")
+    .option("--workers <count>", "workers, instead of the job's")
+    .option("--servers <count>", "parameter servers, instead of the job's")
+    .option("--batch-size <count>", "examples per mini-batch, instead of the job's")
+    .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
+    .option("--set <path=value...>", "any other key of the job file")
+    .action(async (job: string | undefined, options: TrainOptions) =>
+      done(
+        job === undefined
+          ? await doctor(reporter())
+          : await doctorJob(job, options, { estimate: serverMemoryEstimate, config, reporter: reporter() }),
+      ),
+    );
 
   program
     .command("job-file")

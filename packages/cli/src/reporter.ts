@@ -1,8 +1,9 @@
 import { codeOf, messageOf } from "@downpour/errors";
-import type { JobEvent, TimedJobEvent } from "@downpour/protocol";
+import type { TimedJobEvent } from "@downpour/protocol";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
-import { durationText, numberText, percentText, progressText, rateText } from "./progress-text.ts";
+import { eventText } from "./event-text.ts";
+import { progressText } from "./progress-text.ts";
 
 /** Where a command says what happens. Results go to standard output, everything else to standard error. */
 export interface Reporter {
@@ -86,40 +87,4 @@ function textReporter(): Reporter {
       if (verbose && error instanceof Error && error.stack !== undefined) line(error.stack);
     },
   };
-}
-
-/** An event in words; undefined for those that the progress line already shows. */
-function eventText(event: JobEvent): string | undefined {
-  switch (event.type) {
-    case "memberJoined":
-      return pc.dim(`${event.memberId} joined (${event.name})`);
-    case "memberLeft":
-      if (event.how === "left") return pc.dim(`${event.memberId} left`);
-      return pc.yellow(`${event.memberId} died; ${event.batchesReturned} batches go to others`);
-    case "evaluated": {
-      const best = event.best ? "  best so far" : "";
-      return `epoch ${event.epoch.toFixed(2)}  validation loss ${numberText(event.loss, 4)}  accuracy ${percentText(event.accuracy)}${best}`;
-    }
-    case "learningRateDropped":
-      return pc.cyan(
-        `epoch ${event.epoch.toFixed(2)}  learning rate drops to ${rateText(event.learningRate)}`,
-      );
-    case "leaseExpired":
-      return pc.yellow(
-        `the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`,
-      );
-    case "stateChanged":
-      return event.state === "training" ? pc.dim("training begins") : undefined;
-    case "ended": {
-      const { summary } = event;
-      if (summary.outcome === "failed") return undefined;
-      return pc.dim(
-        `${summary.examplesCounted} examples in ${durationText(summary.trainingSeconds)}, ` +
-          `${Math.round(summary.examplesPerSecond)} examples/s, staleness ${summary.stalenessMean.toFixed(2)} ` +
-          `on average, at most ${summary.stalenessMax}`,
-      );
-    }
-    default:
-      return undefined;
-  }
 }

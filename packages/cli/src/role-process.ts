@@ -3,6 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ChildMessage } from "./child-message.ts";
+import { type Cores, pinned } from "./pinning.ts";
 
 const command = fileURLToPath(new URL("../bin/downpour.js", import.meta.url));
 
@@ -33,18 +34,24 @@ export interface RoleProcess {
 /**
  * Starts a role. Its structured log and its standard error go to files in `logDirectory`; it stops when this
  * process ends, however that happens.
+ *
+ * @param cores that it may run on; any when left out
  */
 export function startRole(
   name: string,
   args: readonly string[],
   logDirectory: string,
   onNotice: (text: string) => void,
+  cores?: Cores,
 ): RoleProcess {
   const logFile = join(logDirectory, `${name}.jsonl`);
   const errors = openSync(join(logDirectory, `${name}.stderr`), "a");
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [command, ...args, "--log-file", logFile], {
+    // Flags of Node, such as --cpu-prof, hold for the roles too.
+    const node = [process.execPath, ...process.execArgv, command];
+    const [program = process.execPath, ...first] = pinned(cores, node);
+    child = spawn(program, [...first, ...args, "--log-file", logFile], {
       stdio: ["ignore", errors, errors, "ipc"],
     });
   } finally {

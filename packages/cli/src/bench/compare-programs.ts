@@ -1,8 +1,9 @@
-import { codeOf, DownpourError, messageOf } from "@downpour/errors";
+import { DownpourError } from "@downpour/errors";
 import type { Reporter } from "../reporter.ts";
 import type { ProgramTimes } from "./compute-plan.ts";
 import type { Program } from "./compute-programs.ts";
-import { inTurns, median, medianRatio } from "./statistics.ts";
+import { measureInRounds } from "./measure-in-rounds.ts";
+import { median, medianRatio } from "./statistics.ts";
 import { figureText } from "./table.ts";
 
 /** What was measured of one program: medians over the rounds, and the rounds. */
@@ -29,23 +30,19 @@ export async function comparePrograms(
   rounds: number,
   reporter: Reporter,
 ): Promise<ProgramResult[]> {
-  const measured = new Map<Program, ProgramTimes[]>(programs.map((program) => [program, []]));
   const said = new Set<string>();
-  for (let round = 0; round < rounds; round++) {
-    for (const program of inTurns([...measured.keys()], round)) {
-      const times = await measureOrLeaveOut(program, reporter);
-      if (times === undefined) {
-        measured.delete(program);
-        continue;
-      }
-      measured.get(program)?.push(times);
-      reporter.note(`round ${round + 1}: ${program.label} ${figureText(times.imagesPerSecond)} images/s`);
-      for (const notice of times.notices) {
-        if (!said.has(notice)) reporter.warn(`${program.label}: ${notice}`);
+  const measured = await measureInRounds<ProgramTimes, Program>(
+    programs,
+    rounds,
+    reporter,
+    ({ label }, { imagesPerSecond, notices }, round) => {
+      reporter.note(`round ${round + 1}: ${label} ${figureText(imagesPerSecond)} images/s`);
+      for (const notice of notices) {
+        if (!said.has(notice)) reporter.warn(`${label}: ${notice}`);
         said.add(notice);
       }
-    }
-  }
+    },
+  );
   return [...measured].map(([{ name, label }, times]) => ({
     name,
     label,
@@ -54,17 +51,6 @@ export async function comparePrograms(
     loss: times[0]?.loss,
     rounds: times.map(({ imagesPerSecond, cpuMilliseconds }) => ({ imagesPerSecond, cpuMilliseconds })),
   }));
-}
-
-async function measureOrLeaveOut(program: Program, reporter: Reporter): Promise<ProgramTimes | undefined> {
-  try {
-    return await program.measure();
-  } catch (error) {
-    const expected = ["environment", "resourceExhausted"].includes(codeOf(error));
-    if (program.required || !expected) throw error;
-    reporter.warn(`left out: ${messageOf(error)}`);
-    return undefined;
-  }
 }
 
 /**

@@ -1,21 +1,17 @@
 import type { ComputeSpec } from "@downpour/job";
-import type { StepProgram } from "@downpour/worker";
+import type { StepMeasurement, StepProgram, StepTimes } from "@downpour/worker";
 import { environmentWithThreads } from "../config.ts";
 import type { ComputePlan, ProgramTimes } from "./compute-plan.ts";
-import { measureProgram } from "./measure-program.ts";
+import type { Contender } from "./measure-in-rounds.ts";
+import { measureInProcess } from "./measure-process.ts";
 import { measureTorch, type Torch } from "./pytorch.ts";
 
 /** Programs by the names that they have in results. */
 export type ProgramName = "ours" | "ownFloat32" | "eager" | "stockEager" | "pytorch";
 
 /** A program to compare. */
-export interface Program {
+export interface Program extends Contender<ProgramTimes> {
   readonly name: ProgramName;
-  /** For people. */
-  readonly label: string;
-  /** Whether the benchmark fails when this program does; if not, the program is left out. */
-  readonly required: boolean;
-  measure(): Promise<ProgramTimes>;
 }
 
 /** PyTorch, and whether the user asked for it. */
@@ -50,11 +46,18 @@ export function programsOf(plan: ComputePlan, torch: WantedTorch | undefined): P
 
 function tfjsProgram(name: ProgramName, label: string, program: StepProgram, plan: ComputePlan): Program {
   const { model, input, batchSize, threads, warmupSteps, steps } = plan;
-  const measurement = { program, model, input, batchSize, threads, warmupSteps, steps };
+  const measurement: StepMeasurement = { program, model, input, batchSize, threads, warmupSteps, steps };
   const measure = async (): Promise<ProgramTimes> => {
-    const env = environmentWithThreads(threads);
-    const { wallMilliseconds, ...times } = await measureProgram(label, measurement, env);
-    return { ...times, imagesPerSecond: (batchSize * 1000) / wallMilliseconds };
+    const { wallMilliseconds, cpuMilliseconds, loss, notices } = await measureInProcess<StepTimes>(
+      {
+        entry: "step-process",
+        name: label,
+        size: { option: "--batch", value: batchSize },
+        env: environmentWithThreads(threads),
+      },
+      measurement,
+    );
+    return { imagesPerSecond: (batchSize * 1000) / wallMilliseconds, cpuMilliseconds, loss, notices };
   };
   return { name, label, required: name === "ours", measure };
 }

@@ -1,8 +1,11 @@
 import type { Command } from "commander";
 import type { CliConfig } from "../config.ts";
 import type { Reporter } from "../reporter.ts";
+import { type BenchApplyOptions, benchApply } from "./bench-apply.ts";
+import { type BenchClusterOptions, benchCluster } from "./bench-cluster.ts";
 import { type BenchComputeOptions, benchCompute } from "./bench-compute.ts";
 import { type BenchInputOptions, benchInput } from "./bench-input.ts";
+import { type BenchWireOptions, benchWire } from "./bench-wire.ts";
 
 /** Adds `downpour bench` with its benchmarks. */
 export function addBench(program: Command, config: CliConfig, reporter: () => Reporter): void {
@@ -44,4 +47,39 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--rounds <count>", "rounds", "5")
     .option("--steps <count>", "batches in a round; an epoch, at most 16, without it")
     .action(async (options: BenchInputOptions) => await benchInput(options, config, reporter()));
+
+  bench
+    .command("cluster")
+    .description("images/s of a cluster on this machine, against its bare compute and PyTorch")
+    .option("--model <name>", "a network of the zoo", "resnet20")
+    .option("--workers <counts>", "workers; several numbers, such as 1,2, one after the other", "1")
+    .option("--servers <count>", "parameter servers", "1")
+    .option("--batch <count>", "images of a worker's step", "64")
+    .option("--precision <precision>", "float32 or bf16", "float32")
+    .option("--rounds <count>", "rounds, each with fresh processes of every program", "3")
+    .option("--seconds <count>", "length of what is measured in a round", "15")
+    .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
+    .action(async (options: BenchClusterOptions) => await benchCluster(options, config, reporter()));
+
+  bench
+    .command("apply")
+    .description("GB/s of a parameter server's updates, against PyTorch, a plain loop and bare memory")
+    .option("--optimizer <name>", "momentum or adam", "momentum")
+    .option("--parameters <count>", "parameters of an update", "25000000")
+    .option("--threads <counts>", "apply threads; several numbers, one after the other", "1,2")
+    .option("--rounds <count>", "rounds, each with a fresh process of every program", "5")
+    .option("--steps <count>", "updates that count in a round", "20")
+    .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
+    .action(async (options: BenchApplyOptions) => await benchApply(options, config, reporter()));
+
+  bench
+    .command("wire")
+    .description("GB/s of pushes and pulls between client and server, against a plain socket")
+    .option("--mebibytes <count>", "size of the parameter vector in float32", "100")
+    .option("--codec <codec>", "float32, float16, bfloat16, int8, oneBit or topK gradients", "float32")
+    .option("--pull-codec <codec>", "float32, float16, bfloat16 or int8Difference weights", "float32")
+    .option("--tls", "measure mutual TLS, too")
+    .option("--rounds <count>", "rounds, each with fresh processes of every program", "5")
+    .option("--steps <count>", "pushes and pulls that count in a round", "20")
+    .action(async (options: BenchWireOptions) => await benchWire(options, reporter()));
 }
