@@ -80,6 +80,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       await serving.close(closeGraceMs);
     }
   } finally {
+    // However it came to an end, the monitor must hear of it.
+    ended.abort();
     servers.close();
     await monitoring;
     await keeper.keep();
