@@ -181,6 +181,6 @@ describe.skipIf(adapter === undefined)(`loadWebgpu${skipped}`, { timeout }, () =
     const { device } = tf.backend() as unknown as { device: { limits: { maxBufferSize: number } } };
     const rows = Math.ceil(device.limits.maxBufferSize / (4 * 1024)) + 1;
     const corner = tf.tidy(() => tf.slice(tf.add(tf.fill([rows, 1024], 1), 1), [0, 0], [1, 4]));
-    await expect(corner.data()).rejects.toThrow(/the GPU failed: .*size.*Try a smaller training\.batchSize/s);
+    await expect(corner.data()).rejects.toThrow(/the GPU failed: .*size.*Try a smaller data\.batchSize/s);
   });
 });

@@ -36,7 +36,7 @@ const op = (name: string, inputs: readonly Output[], ...outputs: TensorType[]): 
   outputs,
 });
 
-const images = type(float, 2, 4, 4, 3);
+const images = type(float, 2, 4, 4, 6);
 const maps = type(float, 2, 4, 4, 8);
 const channels = type(float, 8);
 
@@ -45,7 +45,7 @@ const recording: Recording = {
   feedCount: 3,
   nodes: [
     { kind: "feed", type: images },
-    { kind: "feed", type: type(float, 3, 3, 3, 8) },
+    { kind: "feed", type: type(float, 3, 3, 6, 8) },
     { kind: "feed", type: type(float, 3, 3, 8, 8) },
     { kind: "constant", type: channels, bytes: new Uint8Array(4) }, // 3
     { kind: "constant", type: type(int32, 4), bytes: new Uint8Array(16) }, // 4
@@ -147,6 +147,30 @@ describe("withBfloat16", () => {
     for (const [i, node] of lowered.nodes.entries()) {
       if (node.kind === "op") for (const input of node.inputs) expect(input.node).toBeLessThan(i);
     }
+  });
+
+  it("leaves a convolution over an odd number of channels in float32, and gives bfloat16 to what follows", () => {
+    const odd: Recording = {
+      feedCount: 2,
+      nodes: [
+        { kind: "feed", type: type(float, 2, 4, 4, 3) },
+        { kind: "feed", type: type(float, 3, 3, 3, 8) },
+        op("Conv2D", [at(0), at(1)], maps), // 2
+        op("Relu", [at(2)], maps), // 3
+        op("LRN", [at(2)], maps), // 4
+      ],
+      fetches: [at(2), at(3), at(4)],
+    };
+    const { nodes, fetches } = withBfloat16(odd, binding);
+    const ops = nodes.filter((node): node is OpNode => node.kind === "op");
+    const named = (name: string) => ops.find((node) => node.op === name);
+    expect(attribute(named("Conv2D"), "T")).toBe(float);
+    expect(attribute(named("Relu"), "T")).toBe(bfloat16);
+    // What needs float32 takes the convolution's own result.
+    const convolution = nodes.indexOf(named("Conv2D") as OpNode);
+    expect(named("LRN")?.inputs).toEqual([at(convolution)]);
+    expect(fetches[0]).toEqual(at(convolution));
+    expect(ops.map((node) => node.op)).toEqual(["Conv2D", "Cast", "Relu", "LRN", "Cast"]);
   });
 
   it("changes nothing where there is nothing to gain, and never its argument", () => {

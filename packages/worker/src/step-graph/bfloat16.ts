@@ -1,5 +1,5 @@
 import { dataType, type NodeBinding, type OpAttribute } from "../native/node-backend.ts";
-import type { Node, OpNode, Output, Recording, TensorType } from "./recording.ts";
+import { type Node, type OpNode, type Output, type Recording, type TensorType, typeOf } from "./recording.ts";
 
 /*
  * Mixed precision as a change of a recording (Micikevicius et al. 2018; Kalamkar et al. 2019 for bfloat16): the
@@ -58,6 +58,9 @@ const following: Readonly<Record<string, { inputs?: readonly number[]; outputs?:
   FusedBatchNormGradV3: { inputs: [0, 1], outputs: [0] },
 };
 
+/** Convolutions, and which dimension of the kernel (their second input) they add up over. */
+const summedDepth: Readonly<Record<string, number>> = { Conv2D: 2, Conv2DBackpropInput: 3 };
+
 /** The attribute that says the element type of an op's main inputs. */
 const typeAttributeName = "T";
 
@@ -87,6 +90,11 @@ class Bfloat16Pass {
       return;
     }
     const inputs = node.inputs.map((input) => this.#newPlace(input));
+    if (this.#sumsOddDepth(node)) {
+      this.#keep(this.#asFloat(node, inputs), index, node.outputs.length);
+      this.#placeOf.set(`${index}:0`, this.#lower({ node: this.#nodes.length - 1, output: 0 }));
+      return;
+    }
     const follows = following[node.op];
     const lowered =
       allowed.has(node.op) ||
@@ -107,6 +115,26 @@ class Bfloat16Pass {
       return this.#typeOf(place).dtype === dataType.bfloat16 ? this.#cast(place, dataType.float) : place;
     });
     return { nodes: this.#nodes, feedCount: this.#recording.feedCount, fetches };
+  }
+
+  /**
+   * Whether a convolution adds up an odd number of channels. On some processors oneDNN leaves the last one of them out
+   * in bfloat16, where it takes channels in pairs: the result is wrong, not inexact. Most often it is the first layer,
+   * of 1 or 3 channels, which has little to gain; it computes in float32, and what it gives is bfloat16.
+   */
+  #sumsOddDepth({ op, inputs }: OpNode): boolean {
+    const depthAt = summedDepth[op];
+    if (depthAt === undefined) return false;
+    const kernel = inputs[1];
+    const depth = kernel === undefined ? undefined : typeOf(this.#recording, kernel).shape[depthAt];
+    return depth !== undefined && depth % 2 === 1;
+  }
+
+  /** A float32 output in bfloat16, for all who take it; those that need float32 take it as it was. */
+  #lower(output: Output): Output {
+    const lowered = this.#cast(output, dataType.bfloat16);
+    this.#casts.set(`${lowered.node}:${lowered.output}:${dataType.float}`, output);
+    return lowered;
   }
 
   #lowered(node: OpNode, inputs: readonly Output[]): OpNode {
