@@ -1,4 +1,4 @@
-import { type Adaptation, adaptToWorkers, type Job } from "@downpour/job";
+import { type Adaptation, adaptToWorkers, type Job, overlaps } from "@downpour/job";
 import type { AsynchronyChoice, DivergenceFigures, DropReason } from "@downpour/protocol";
 import { DivergenceGuard, type GuardSnapshot, halving } from "./divergence-guard.ts";
 import { applyAdaptation, applyDrop, initSchedule, type ScheduleState } from "./schedule.ts";
@@ -51,7 +51,9 @@ export class AsynchronyControl {
   begin(batchesPerEpoch: number, workers: number): AsynchronyChoice {
     const { protection, consistency, cluster } = this.#job;
     const expected = Math.max(workers, cluster.workers);
-    if (protection.warmStart && consistency.kind !== "sync" && expected > 1) {
+    // A worker that overlaps is late by a gradient of its own, also when it is alone.
+    const late = expected > 1 || overlaps(this.#job);
+    if (protection.warmStart && consistency.kind !== "sync" && late) {
       this.#warmStart = new WarmStart(warmStartBatchesOf(batchesPerEpoch));
     }
     this.adapt(0, workers);

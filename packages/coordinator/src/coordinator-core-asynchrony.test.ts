@@ -102,7 +102,7 @@ describe("the warm start", () => {
   });
 
   it.each<[string, Record<string, unknown>, readonly string[]]>([
-    ["a single worker", {}, ["a"]],
+    ["a single worker that awaits acknowledgements", { worker: { overlap: false } }, ["a"]],
     ["rounds", { consistency: { kind: "sync" } }, ["a", "b"]],
     ["a job that switches it off", { protection: { warmStart: false } }, ["a", "b"]],
   ])("is left out for %s", (_, change, workers) => {
@@ -110,6 +110,16 @@ describe("the warm start", () => {
     for (const id of ids) expect(core.acquireLease(id, 0).kind).toBe("lease");
     expect(core.schedule.rateFactor).toBe(1);
     expect(of("asynchronyChosen")[0]).toMatchObject({ warmStartBatches: null });
+  });
+});
+
+describe("the warm start of a single worker that overlaps", () => {
+  it("raises its rate, since its gradients are late by one", () => {
+    const { core, ids } = startTraining(["a"]);
+    expect(core.schedule.rateFactor).toBeCloseTo(0.1, 12);
+    train(core, ids[0] ?? "", 20);
+    expect(core.schedule.rateFactor).toBe(1);
+    expect(core.schedule.momentum).toBeCloseTo(0.9, 12);
   });
 });
 
@@ -162,7 +172,7 @@ describe("momentum and rate", () => {
 
 describe("the divergence guard", () => {
   it("halves the rate once for a divergence from which training recovers, and says so with its figures", () => {
-    const { core, ids, of } = startTraining(["a"]);
+    const { core, ids, of } = startTraining(["a"], { protection: { warmStart: false } });
     const [a = ""] = ids;
     train(core, a, 20, { loss: 2.3 });
     train(core, a, 400, { loss: 0.1 });
