@@ -26,6 +26,7 @@ async function trainWith(...settings: readonly string[]) {
 describe("the consistency of a job", { timeout: 300_000 }, () => {
   it.each([
     ["async, in step with itself", "{ kind: async }", "worker.overlap=false"],
+    ["async, with overlap", "{ kind: async }", "worker.overlap=true"],
     ["ssp, two steps apart", "{ kind: ssp, bound: 2 }", "worker.overlap=true"],
     ["ssp, in step", "{ kind: ssp, bound: 0 }", "worker.overlap=true"],
   ])("%s: an update for every batch", async (_, consistency, overlap) => {

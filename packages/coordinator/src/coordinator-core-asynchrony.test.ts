@@ -102,7 +102,7 @@ describe("the warm start", () => {
   });
 
   it.each<[string, Record<string, unknown>, readonly string[]]>([
-    ["a single worker that awaits acknowledgements", { worker: { overlap: false } }, ["a"]],
+    ["a single worker that awaits acknowledgements", {}, ["a"]],
     ["rounds", { consistency: { kind: "sync" } }, ["a", "b"]],
     ["a job that switches it off", { protection: { warmStart: false } }, ["a", "b"]],
   ])("is left out for %s", (_, change, workers) => {
@@ -115,7 +115,7 @@ describe("the warm start", () => {
 
 describe("the warm start of a single worker that overlaps", () => {
   it("raises its rate, since its gradients are late by one", () => {
-    const { core, ids } = startTraining(["a"]);
+    const { core, ids } = startTraining(["a"], { worker: { overlap: true } });
     expect(core.schedule.rateFactor).toBeCloseTo(0.1, 12);
     train(core, ids[0] ?? "", 20);
     expect(core.schedule.rateFactor).toBe(1);

@@ -108,12 +108,12 @@ describe("momentum at the workers", () => {
 
 describe("overlaps", () => {
   it.each([
-    [{}, true],
-    [{ worker: { overlap: false } }, false],
-    [{ consistency: { kind: "sync" } }, false],
-    [{ consistency: { kind: "ssp", bound: 0 } }, false],
-    [{ consistency: { kind: "ssp", bound: 1 } }, true],
-    [{ consistency: { kind: "softsync", pushes: 2 } }, true],
+    [{}, false],
+    [{ worker: { overlap: true } }, true],
+    [{ worker: { overlap: true }, consistency: { kind: "sync" } }, false],
+    [{ worker: { overlap: true }, consistency: { kind: "ssp", bound: 0 } }, false],
+    [{ worker: { overlap: true }, consistency: { kind: "ssp", bound: 1 } }, true],
+    [{ worker: { overlap: true }, consistency: { kind: "softsync", pushes: 2 } }, true],
   ])("of %j is %s", (change, expected) => {
     expect(overlaps(jobWith(change))).toBe(expected);
   });

@@ -74,7 +74,7 @@ test("a minimal job gets every default", () => {
       recalibrationBatches: 0,
     },
     compute: { mode: "graph", precision: "float32" },
-    worker: { device: "auto", threads: 1, overlap: true, pushEvery: 1, pullEvery: 1 },
+    worker: { device: "auto", threads: 1, overlap: false, pushEvery: 1, pullEvery: 1 },
     cluster: {
       workers: 2,
       servers: 2,

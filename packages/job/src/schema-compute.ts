@@ -34,9 +34,10 @@ export const worker = z.strictObject({
     .describe("Threads of one op on a CPU; one worker per core with one thread each is fastest."),
   overlap: z
     .boolean()
-    .default(true)
+    .default(false)
     .describe(
-      "Push and pull of one step run beside the compute of the next; not with workers that keep in step.",
+      "Push and pull of one step run beside the compute of the next, for slow networks: a gradient is then late by " +
+        "its worker's own one before. Not with workers that keep in step.",
     ),
   pushEvery: positiveInteger
     .max(1024)

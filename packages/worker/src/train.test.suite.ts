@@ -36,6 +36,7 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
       ...{ name: "test", data: { set: { name: "digits" } }, model: { name: "lenet5" } },
       ...{ optimizer: { name: "sgd" }, learningRate: { initial: 0.5 }, gradient: { clipNorm: "off" } },
       ...more,
+      worker: { overlap: true, ...more.worker },
     },
     "the test",
   );

@@ -76,7 +76,7 @@ function benchJob(
       training: { epochs: 1_000_000 },
       evaluation: { everyEpochs: 1_000_000 },
       compute: { precision },
-      worker: { device: "cpu" },
+      worker: { device: "cpu", overlap: true },
       cluster: { workers, servers, startTimeoutMs: 5 * 60_000 },
     },
     "the benchmark's job",
