@@ -41,6 +41,8 @@ data:
 model: { name: module, path: ./network.mjs }
 optimizer: { name: momentum, momentum: 0.5 }
 learningRate: { initial: 0.05 }
+# What is compared are statistics, so both train by the same rate and momentum.
+protection: { warmStart: false, adaptToWorkers: false }
 training: { epochs: ${epochs} }
 evaluation: { keep: last }
 cluster: { workers: 2, servers: 2 }
