@@ -1,4 +1,5 @@
 import { readSetupConfig } from "@downpour/worker/setup";
+import { memoryVariables } from "./process-settings.ts";
 
 /** What the environment decides. */
 export interface CliConfig {
@@ -23,9 +24,26 @@ export function readConfig(): CliConfig {
   };
 }
 
-/** The environment of a process that computes with so many threads, whatever this one's says of threads. */
-export function environmentWithThreads(threads: number): Readonly<Record<string, string | undefined>> {
+/** Variables of a process. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment of this project's processes. Memory settings that the user made hold. */
+export function ownEnvironment(): Environment {
+  return { ...memoryVariables, ...process.env };
+}
+
+/** The same for a process that computes with so many threads, whatever this one's says of threads. */
+export function environmentWithThreads(threads: number): Environment {
+  return { ...ownEnvironment(), ...threadVariables(threads) };
+}
+
+/** The environment of a program of others that computes with so many threads: without our memory settings. */
+export function foreignEnvironment(threads: number): Environment {
+  const foreign = Object.entries(process.env).filter(([name, value]) => memoryVariables[name] !== value);
+  return { ...Object.fromEntries(foreign), ...threadVariables(threads) };
+}
+
+function threadVariables(threads: number) {
   const count = String(threads);
-  const variables = { TF_NUM_INTRAOP_THREADS: count, TF_NUM_INTEROP_THREADS: "1", OMP_NUM_THREADS: count };
-  return { ...process.env, ...variables };
+  return { TF_NUM_INTRAOP_THREADS: count, TF_NUM_INTEROP_THREADS: "1", OMP_NUM_THREADS: count };
 }

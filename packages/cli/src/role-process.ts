@@ -3,7 +3,9 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ChildMessage } from "./child-message.ts";
+import { ownEnvironment } from "./config.ts";
 import { type Cores, pinned } from "./pinning.ts";
+import { nodeFlags } from "./process-settings.ts";
 
 const command = fileURLToPath(new URL("../bin/downpour.js", import.meta.url));
 
@@ -32,12 +34,6 @@ export interface RoleProcess {
 }
 
 /**
- * Messages of some MiB are buffers outside of V8's heap, but they count towards its limit, which begins so low that
- * every few of them cause a full collection: half of a server's CPU time. The limit begins at so many MiB instead.
- */
-const heapFlags = ["--initial-old-space-size=256"];
-
-/**
  * Starts a role. Its structured log and its standard error go to files in `logDirectory`; it stops when this
  * process ends, however that happens.
  *
@@ -55,9 +51,10 @@ export function startRole(
   let child: ChildProcess;
   try {
     // Flags of Node, such as --cpu-prof, hold for the roles too.
-    const node = [process.execPath, ...heapFlags, ...process.execArgv, command];
+    const node = [process.execPath, ...nodeFlags, ...process.execArgv, command];
     const [program = process.execPath, ...first] = pinned(cores, node);
     child = spawn(program, [...first, ...args, "--log-file", logFile], {
+      env: ownEnvironment(),
       stdio: ["ignore", errors, errors, "ipc"],
     });
   } finally {

@@ -1,5 +1,5 @@
 import type { ApplyTimes } from "@downpour/parameter-server";
-import { environmentWithThreads } from "../config.ts";
+import { foreignEnvironment } from "../config.ts";
 import type { PassMeasurement } from "./apply-process.ts";
 import { type AppliedOptimizer, type ApplyWork, workSizes } from "./apply-work.ts";
 import type { WantedPython } from "./cluster-programs.ts";
@@ -91,7 +91,7 @@ async function measureTorch(
   const program = torchProgramFile("torch_apply.py");
   const args = [program, optimizer, parameters, 1, "--steps", steps, "--warmup", warmupSteps].map(String);
   const size = { option: "--parameters", value: parameters };
-  const figure = await runTorch({ python, args, size, env: environmentWithThreads(1) }, "ms");
+  const figure = await runTorch({ python, args, size, env: foreignEnvironment(1) }, "ms");
   const milliseconds = figure("ms") ?? Number.NaN;
   return speedOf(optimizer, parameters, 1, { milliseconds, cpuMilliseconds: figure("cpu_ms") ?? Number.NaN });
 }

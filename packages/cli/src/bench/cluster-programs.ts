@@ -1,5 +1,5 @@
 import type { StepMeasurement, StepTimes } from "@downpour/worker";
-import { environmentWithThreads } from "../config.ts";
+import { environmentWithThreads, foreignEnvironment } from "../config.ts";
 import { type ClusterPlan, workerCores } from "./cluster-plan.ts";
 import { measureCluster, type StepCpu } from "./cluster-run.ts";
 import type { MadeUpImages } from "./made-up-images.ts";
@@ -99,7 +99,7 @@ async function measureDdp(plan: ClusterPlan, workers: number, python: string): P
     ...["--seconds", seconds, ...sizes],
   ].map(String);
   const size = { option: "--batch", value: batchSize };
-  const figure = await runTorch({ python, args, size, env: environmentWithThreads(1) }, "img/s");
+  const figure = await runTorch({ python, args, size, env: foreignEnvironment(1) }, "img/s");
   const cpu = figure("cpu_ms");
   return {
     imagesPerSecond: figure("img/s") ?? Number.NaN,

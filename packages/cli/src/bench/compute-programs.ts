@@ -1,6 +1,6 @@
 import type { ComputeSpec } from "@downpour/job";
 import type { StepMeasurement, StepProgram, StepTimes } from "@downpour/worker";
-import { environmentWithThreads } from "../config.ts";
+import { environmentWithThreads, foreignEnvironment } from "../config.ts";
 import type { ComputePlan, ProgramTimes } from "./compute-plan.ts";
 import type { Contender } from "./measure-in-rounds.ts";
 import { measureInProcess } from "./measure-process.ts";
@@ -68,6 +68,6 @@ function torchProgram({ found, required }: WantedTorch, plan: ComputePlan): Prog
     name: "pytorch",
     label: `PyTorch ${found.version} on cpu, ${precision}`,
     required,
-    measure: async () => await measureTorch(found, plan, environmentWithThreads(plan.threads)),
+    measure: async () => await measureTorch(found, plan, foreignEnvironment(plan.threads)),
   };
 }

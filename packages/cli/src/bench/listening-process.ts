@@ -1,6 +1,8 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { DownpourError } from "@downpour/errors";
+import { ownEnvironment } from "../config.ts";
+import { nodeFlags } from "../process-settings.ts";
 
 /** A process that others connect to. */
 export interface ListeningProcess {
@@ -24,6 +26,8 @@ export async function startListening(
   known?: Promise<string>,
 ): Promise<ListeningProcess> {
   const child = fork(fileURLToPath(new URL(`./${entry}.js`, import.meta.url)), [JSON.stringify(input)], {
+    execArgv: [...nodeFlags, ...process.execArgv],
+    env: ownEnvironment(),
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   let errors = "";

@@ -1,7 +1,9 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { DownpourError } from "@downpour/errors";
+import { type Environment, ownEnvironment } from "../config.ts";
 import { type Cores, pinned } from "../pinning.ts";
+import { nodeFlags } from "../process-settings.ts";
 import type { MeasuredMessage } from "./measured-process.ts";
 
 /** Longest that one program may take in one round. */
@@ -15,7 +17,7 @@ export interface MeasuringProcess {
   readonly name: string;
   /** The option of the command line that decides how much memory it needs. */
   readonly size: SizeOption;
-  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly env?: Environment;
   /** Where it runs; anywhere when left out. */
   readonly cores?: Cores | undefined;
 }
@@ -33,11 +35,11 @@ export interface SizeOption {
  *   {@link measurementTimeoutMs}
  */
 export async function measureInProcess<Result>(measuring: MeasuringProcess, input: unknown): Promise<Result> {
-  const { entry, name, size, env, cores } = measuring;
-  const [execPath = process.execPath, ...execArgv] = pinned(cores, [process.execPath, ...process.execArgv]);
+  const { entry, name, size, env = ownEnvironment(), cores } = measuring;
+  const node = [process.execPath, ...nodeFlags, ...process.execArgv];
+  const [execPath = process.execPath, ...execArgv] = pinned(cores, node);
   const child = fork(fileURLToPath(new URL(`./${entry}.js`, import.meta.url)), [JSON.stringify(input)], {
-    ...{ execPath, execArgv },
-    ...(env === undefined ? {} : { env }),
+    ...{ execPath, execArgv, env },
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     timeout: measurementTimeoutMs,
   });
