@@ -18,5 +18,7 @@ it("runs from another folder, by a link", () => {
   const folder = mkdtempSync(join(tmpdir(), "downpour-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   symlinkSync(command, join(folder, "link"));
-  expect(execFileSync("./link", ["--version"], { cwd: folder, encoding: "utf8" })).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(execFileSync("./link", ["--version"], { cwd: folder, encoding: "utf8" })).toMatch(
+    /^\d+\.\d+\.\d+\n$/,
+  );
 });

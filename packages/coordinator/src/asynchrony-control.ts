@@ -78,8 +78,10 @@ export class AsynchronyControl {
   adapt(batchesCounted: number, workers: number): AsynchronyChoice | undefined {
     const before = this.#schedule;
     const count = Math.max(1, workers);
-    const warming = this.#warmStart?.advance(batchesCounted, adaptToWorkers(this.#job, 1));
-    this.#schedule = applyAdaptation(before, warming ?? adaptToWorkers(this.#job, count));
+    const together = adaptToWorkers(this.#job, count);
+    const alone = adaptToWorkers(this.#job, 1);
+    const warming = this.#warmStart?.advance(batchesCounted, alone, count > 1 ? together : undefined);
+    this.#schedule = applyAdaptation(before, warming ?? together);
     if (warming !== undefined || this.#schedule === before) return undefined;
     return this.#choice(count, this.#schedule);
   }

@@ -67,7 +67,7 @@ function train(
 
 describe("the warm start", () => {
   it("leases to one worker alone at a rising rate, then to all, with momentum and rate for them", () => {
-    const { core, ids } = startTraining(["a", "b", "c", "d"]);
+    const { core, ids, of } = startTraining(["a", "b", "c", "d"]);
     const [a = "", b = ""] = ids;
     expect(core.learningRate()).toBeCloseTo(0.01, 12);
     train(core, b, 1);
@@ -82,8 +82,12 @@ describe("the warm start", () => {
     expect(core.schedule).toMatchObject({ momentum: 0.9, rateFactor: 1 });
     train(core, b, 1);
     expect(core.schedule.momentum).toBeCloseTo(0.6, 12);
+    expect(core.schedule.rateFactor).toBeCloseTo(0.1, 12);
+    train(core, a, 19);
     expect(core.schedule.rateFactor).toBeCloseTo(1, 12);
-    expect(core.acquireLease(a, 0).kind).toBe("lease");
+    expect(of("asynchronyChosen")).toHaveLength(1);
+    train(core, b, 1);
+    expect(of("asynchronyChosen").at(-1)).toMatchObject({ reason: "workers", workers: 4, rateFactor: 1 });
   });
 
   it("goes to another worker when the first is lost, and when it let its lease expire", () => {

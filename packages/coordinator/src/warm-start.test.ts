@@ -16,6 +16,7 @@ describe("warmStartBatchesOf", () => {
 
 describe("WarmStart", () => {
   const alone = { momentum: 0.9, rateFactor: 1 };
+  const together = { momentum: 0.6, rateFactor: 0.5 };
 
   it("admits the first worker that asks, and nobody else until it is lost", () => {
     const warmStart = new WarmStart(20);
@@ -26,33 +27,50 @@ describe("WarmStart", () => {
     expect(["a", "b"].map((worker) => warmStart.admits(worker))).toEqual([true, false]);
   });
 
-  it("admits everybody once its batches have been counted, also when they were passed at once", () => {
+  it("admits everybody once its batches have been counted, and is over after as many again", () => {
     const warmStart = new WarmStart(20);
     warmStart.admits("a");
-    expect(warmStart.advance(23, alone)).toBeUndefined();
-    expect(warmStart.over).toBe(true);
-    expect(warmStart.admits("b")).toBe(true);
+    expect(warmStart.advance(19, alone, together)?.momentum).toBe(0.9);
+    expect(warmStart.admits("b")).toBe(false);
+    expect(warmStart.advance(20, alone, together)?.momentum).toBe(0.6);
+    expect([warmStart.phase, warmStart.admits("b")]).toEqual(["entering", true]);
+    expect(warmStart.advance(40, alone, together)).toBeUndefined();
     // Batches that are counted as done stay so; an account that shrank would not start it again.
-    expect(warmStart.advance(0, alone)).toBeUndefined();
+    expect(warmStart.advance(0, alone, together)).toBeUndefined();
+    expect([warmStart.phase, warmStart.admits("b")]).toEqual(["over", true]);
   });
 
-  it("raises the rate in ten equal steps from a tenth to all of it, with the momentum of one worker", () => {
+  it("passes phases at once when batches are", () => {
+    const warmStart = new WarmStart(20);
+    expect(warmStart.advance(43, alone, together)).toBeUndefined();
+  });
+
+  it("is over with its first phase for a worker that is the only one", () => {
+    const warmStart = new WarmStart(20);
+    expect(warmStart.advance(19, alone, undefined)?.rateFactor).toBe(1);
+    expect(warmStart.advance(20, alone, undefined)).toBeUndefined();
+  });
+
+  it("raises the rate in ten equal steps from a tenth to all of it, for one worker and then for all", () => {
     const warmStart = new WarmStart(50);
-    const factors = Array.from({ length: 50 }, (_, n) => warmStart.advance(n, alone)?.rateFactor);
-    expect(factors[0]).toBeCloseTo(0.1, 12);
-    expect([factors[4], factors[5]]).toEqual([0.1, 0.2]);
-    expect([factors[44], factors[45], factors[49]]).toEqual([0.9, 1, 1]);
-    expect(new Set(factors).size).toBe(10);
-    expect(warmStart.advance(50, alone)).toBeUndefined();
-    expect(new WarmStart(50).advance(7, alone)?.momentum).toBe(0.9);
+    const factors = Array.from({ length: 100 }, (_, n) => warmStart.advance(n, alone, together)?.rateFactor);
+    expect([0, 4, 5, 44, 45, 49].map((n) => factors[n])).toEqual([0.1, 0.1, 0.2, 0.9, 1, 1]);
+    expect([50, 54, 55, 94, 95, 99].map((n) => factors[n])).toEqual([0.05, 0.05, 0.1, 0.45, 0.5, 0.5]);
+    expect(warmStart.advance(100, alone, together)).toBeUndefined();
   });
 
   it("goes on from a snapshot", () => {
     const warmStart = new WarmStart(30);
+    const restored = () => WarmStart.restore(JSON.parse(JSON.stringify(warmStart.snapshot())));
     warmStart.admits("a");
-    const restored = WarmStart.restore(JSON.parse(JSON.stringify(warmStart.snapshot())));
-    expect([restored.admits("b"), restored.admits("a"), restored.batches]).toEqual([false, true, 30]);
-    warmStart.advance(30, alone);
-    expect(WarmStart.restore(warmStart.snapshot()).admits("b")).toBe(true);
+    const alike = restored();
+    expect([alike.admits("b"), alike.admits("a"), alike.batches]).toEqual([false, true, 30]);
+    for (const [counted, phase] of [
+      [30, "entering"],
+      [60, "over"],
+    ] as const) {
+      warmStart.advance(counted, alone, together);
+      expect([restored().phase, restored().admits("b")]).toEqual([phase, true]);
+    }
   });
 });

@@ -92,6 +92,44 @@ describe("adaptToWorkers", () => {
   });
 });
 
+describe("the staleness policy that is chosen", () => {
+  const workers = (count: number) => ({ cluster: { workers: count } });
+  const momentum = { optimizer: { name: "momentum", momentum: 0.9 } };
+
+  it.each<[string, string, object]>([
+    ["keeps momentum apart for more than four workers", "dana", { ...momentum, ...workers(5) }],
+    ["does so with Nesterov's", "dana", { optimizer: { name: "nesterov" }, ...workers(8) }],
+    ["does so with a bound", "dana", { ...workers(8), ...momentum, consistency: { kind: "ssp", bound: 3 } }],
+    ["is none for four workers", "none", { ...momentum, ...workers(4) }],
+    ["is none without momentum", "none", { optimizer: { name: "momentum", momentum: 0 }, ...workers(8) }],
+    ["is none for plain SGD", "none", { optimizer: { name: "sgd" }, ...workers(8) }],
+    ["is none for Adam", "none", { optimizer: { name: "adam" }, ...workers(8) }],
+    ["is none in rounds", "none", { ...momentum, ...workers(8), consistency: { kind: "sync" } }],
+    ["is none in step", "none", { ...momentum, ...workers(8), consistency: { kind: "ssp", bound: 0 } }],
+    [
+      "is none for n-softsync",
+      "none",
+      { ...momentum, ...workers(8), consistency: { kind: "softsync", pushes: 4 } },
+    ],
+    [
+      "is none for top-k gradients",
+      "none",
+      { ...momentum, ...workers(8), wire: { push: { codec: "topK" } } },
+    ],
+    [
+      "is none where nothing adapts",
+      "none",
+      { ...momentum, ...workers(8), protection: { adaptToWorkers: false } },
+    ],
+    ["is what the job says", "none", { ...momentum, ...workers(8), staleness: { policy: "none" } }],
+  ])("%s: %s", (_, policy, change) => {
+    const job = jobWith(change);
+    expect(job.staleness).toEqual({ policy });
+    // A resolved job is read again by others.
+    expect(checkJob(JSON.parse(JSON.stringify(job)), "resolved")).toEqual(job);
+  });
+});
+
 describe("momentum at the workers", () => {
   it("leaves the servers plain SGD without decay, with DANA-Slim and with top-k gradients", () => {
     const optimizer = { name: "momentum", momentum: 0.9, weightDecay: 0.01 };

@@ -7,7 +7,7 @@ test("the public names are these", () => {
     "checkJob",
     "devices",
     "jobFileReference",
-    "jobSchema",
+    "jobFileSchema",
     "learningRateAt",
     "loadOptionsOf",
     "momentumAtWorkers",

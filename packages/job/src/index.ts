@@ -17,7 +17,7 @@ export {
   type EarlyStoppingSpec,
   type Job,
   type JobInput,
-  jobSchema,
+  jobFileSchema,
   type LearningRateSpec,
   type ModelSpec,
   type Monitor,

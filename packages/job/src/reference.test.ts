@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { jobFileReference } from "./reference.ts";
-import { jobSchema } from "./schema.ts";
+import { jobFileSchema } from "./schema.ts";
 
 interface Node {
   readonly properties?: Readonly<Record<string, Node>>;
@@ -21,7 +21,7 @@ function leafPaths(node: Node, path: string): string[] {
   );
 }
 
-const schema = z.toJSONSchema(jobSchema, { io: "input" }) as Node;
+const schema = z.toJSONSchema(jobFileSchema, { io: "input" }) as Node;
 
 test("the reference has a row for every key of the schema", () => {
   const paths = new Set(leafPaths(schema, ""));

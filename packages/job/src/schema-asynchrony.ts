@@ -46,6 +46,11 @@ export const consistency = z
 /** What is done about gradients that come late. */
 export const staleness = z
   .discriminatedUnion("policy", [
+    z.strictObject({
+      policy: z
+        .literal("auto")
+        .describe("dana for more than 4 workers with momentum that nobody waits for, none otherwise."),
+    }),
     z.strictObject({ policy: z.literal("none").describe("Late gradients are applied as they are.") }),
     z.strictObject({
       policy: z.literal("inverse").describe("Rate divided by max(1, staleness) (Zhang et al. 2016)."),
@@ -83,7 +88,7 @@ export const staleness = z
         .describe("Momentum kept by each worker, which pushes gamma v + g (DANA-Slim, Hakimi et al. 2019)."),
     }),
   ])
-  .default({ policy: "none" })
+  .default({ policy: "auto" })
   .describe("What is done about gradients that were computed on older weights.");
 
 /** How gradients and weights travel. */

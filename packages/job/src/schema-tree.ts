@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { jobSchema } from "./schema.ts";
+import { jobFileSchema } from "./schema.ts";
 
 /** The part of JSON Schema that the job schema turns into. */
 export interface SchemaNode {
@@ -23,7 +23,7 @@ export interface SchemaNode {
 
 /** The job schema as a tree, for those that describe it. */
 export function schemaTree(): SchemaNode {
-  return z.toJSONSchema(jobSchema, { io: "input" }) as SchemaNode;
+  return z.toJSONSchema(jobFileSchema, { io: "input" }) as SchemaNode;
 }
 
 /** The keys that the schema knows at a path of a job file; of a choice, those of the branch that `root` took. */

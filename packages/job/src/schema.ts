@@ -179,8 +179,8 @@ const cluster = z.strictObject({
     .describe("How many workers that died the launcher replaces."),
 });
 
-/** Schema of a job file. Unknown keys are refused. */
-export const jobSchema = z
+/** Schema of a job file as it is written. Unknown keys are refused. */
+export const jobFileSchema = z
   .strictObject({
     name: z
       .string()
@@ -219,6 +219,26 @@ export const jobSchema = z
     message: "must be more than twice cluster.heartbeatIntervalMs, or a single late report counts as a death",
   });
 
+/** What is left to be chosen is chosen. What it makes of a job it leaves as it is. */
+export const jobSchema = jobFileSchema.transform((job) => ({ ...job, staleness: chosenStaleness(job) }));
+
+/** With more workers than this their momentum is kept apart by default. */
+const sharedMomentumWorkersMax = 4;
+
+type JobFile = z.output<typeof jobFileSchema>;
+type StalenessSpec = Exclude<JobFile["staleness"], { policy: "auto" }>;
+
+/** The staleness policy of a job that leaves it open. */
+function chosenStaleness(job: JobFile): StalenessSpec {
+  const { staleness: asked, optimizer, consistency: order, cluster: size, wire: codecs, protection } = job;
+  if (asked.policy !== "auto") return asked;
+  const momentum = optimizer.name === "momentum" || optimizer.name === "nesterov" ? optimizer.momentum : 0;
+  const free = order.kind === "async" || (order.kind === "ssp" && order.bound > 0);
+  const many = size.workers > sharedMomentumWorkersMax;
+  const apart = many && free && momentum > 0 && codecs.push.codec !== "topK" && protection.adaptToWorkers;
+  return { policy: apart ? "dana" : "none" };
+}
+
 interface Combination {
   readonly optimizer: { readonly name: string };
   readonly consistency: z.output<typeof consistency>;
@@ -252,7 +272,7 @@ function checkCombinations(job: Combination, context: z.RefinementCtx): void {
       "dana and top-k gradients both keep the momentum at the worker: choose one",
     );
   }
-  if (policy !== "none" && job.consistency.kind === "sync") {
+  if (!["auto", "none"].includes(policy) && job.consistency.kind === "sync") {
     refuse(["staleness", "policy"], "gradients of a sync round are never late: expected none");
   }
   if (job.consistency.kind === "sync" && job.consistency.backupWorkers >= job.cluster.workers) {

@@ -9,7 +9,14 @@ import { runSessions } from "./session.ts";
 import { train } from "./train.ts";
 
 async function run(input: CommunicationInput, stop: AbortSignal): Promise<void> {
-  const compute = callPort<Compute>(input.computePort, ["prepare", "step", "validate", "keepBest", "finish"]);
+  const compute = callPort<Compute>(input.computePort, [
+    "prepare",
+    "rehearse",
+    "step",
+    "validate",
+    "keepBest",
+    "finish",
+  ]);
   const logger = makeLogger(input.role, input.logFile);
   const { role, coordinatorAddress, connectTimeoutMs } = input;
   const options = { role, coordinatorAddress, connectTimeoutMs, logger, signal: stop };

@@ -59,6 +59,11 @@ export interface Compute {
   /** Loads the data and builds the model; the weights hold the seeded initial ones afterwards. */
   prepare(job: Job): Promise<Prepared>;
   /**
+   * Takes steps whose gradients nobody needs, so that what is slow about first steps is over before one counts: a
+   * gradient that took long is late by all that others did meanwhile.
+   */
+  rehearse(): Promise<void>;
+  /**
    * Computes the mean gradient of one mini-batch at the shared weights; batch statistics at the places of moving
    * statistics. The gradient may be not finite.
    */

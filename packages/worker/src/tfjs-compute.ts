@@ -5,7 +5,15 @@ import { DownpourError } from "@downpour/errors";
 import type { DataPlaces, Device, Job } from "@downpour/job";
 import { elementCount, manifestToWire } from "@downpour/parameter-vector";
 import type { MeasurementInput } from "@downpour/protocol";
-import type { Compute, Prepared, PushId, StepResult, StepWork, WrittenModel } from "./compute.ts";
+import type {
+  Compute,
+  GradientIndex,
+  Prepared,
+  PushId,
+  StepResult,
+  StepWork,
+  WrittenModel,
+} from "./compute.ts";
 import { attainableCompute, checkMemory } from "./compute-spec.ts";
 import { type ComputeDevice, openDevice } from "./device.ts";
 import { InputPipeline } from "./input-pipeline.ts";
@@ -26,6 +34,9 @@ export interface TfjsComputeOptions extends DataPlaces {
   /** Told what people should know about how this member computes, as soon as it comes up. */
   readonly onNotice: (notice: string) => void;
 }
+
+/** A step is recorded so often before it is a graph. */
+const recordings = 2;
 
 /** What `prepare` made. */
 interface Ready {
@@ -83,18 +94,37 @@ export class TfjsCompute implements Compute {
     return { manifest, data, vectors, notices: this.#takeNotices() };
   }
 
+  async rehearse(): Promise<void> {
+    const { job, input } = this.#prepared();
+    const { trainExamples } = input.facts.data;
+    const last = Math.ceil(trainExamples / job.data.batchSize) - 1;
+    // The last batch of an epoch has a size of its own, and so a graph.
+    for (const batch of trainExamples % job.data.batchSize === 0 || last === 0 ? [0] : [0, last]) {
+      for (let epoch = 0; epoch < recordings; epoch++) await this.#gradientOf({ epoch, batch }, [], 0);
+    }
+  }
+
   async step({ pushId, next, gradient }: StepWork): Promise<StepResult> {
+    const result = await this.#gradientOf(pushId, next, gradient);
+    return { ...result, notices: this.#takeNotices() };
+  }
+
+  async #gradientOf(
+    pushId: PushId,
+    next: readonly PushId[],
+    gradient: GradientIndex,
+  ): Promise<Omit<StepResult, "notices">> {
     const { job, network, input, vectors } = this.#prepared();
     const batch = await input.read(training(pushId), next.map(training));
     const { count, unreadable } = batch;
     const facts = { exampleCount: count, unreadable };
-    if (count === 0) return { ...facts, loss: Number.NaN, notices: [] };
+    if (count === 0) return { ...facts, loss: Number.NaN };
     const loss = await network.computeGradient(
       batch,
       stepSeed(job.seed, pushId),
       vectors.gradients[gradient],
     );
-    return { ...facts, loss, notices: this.#takeNotices() };
+    return { ...facts, loss };
   }
 
   async validate(): Promise<MeasurementInput> {

@@ -104,7 +104,7 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
     ...{ job, manifest, vectors, replica, parameters, runDirectory: "", memberId: "worker-1" },
     batchesPerEpoch: 100,
     coordinator: { call: (method: keyof typeof calls, request: never) => calls[method](request) },
-    compute: { step },
+    compute: { step, rehearse: async () => undefined },
     encoder: new PushEncoder({ job, manifest, slices, arrays }),
     sum: arrays.allocateFloats(manifest.length),
     kernels: arrays.kernels,

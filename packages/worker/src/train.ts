@@ -20,6 +20,7 @@ export async function train(session: Session): Promise<void> {
   const reports = new Reporter(session, queue);
   const work = new WorkSource(session, queue);
   try {
+    await session.compute.rehearse();
     await new TrainingLoop(session, work, reports).run();
     await reports.flush();
     await work.handBack();

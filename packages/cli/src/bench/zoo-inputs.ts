@@ -1,4 +1,4 @@
-import { jobSchema, type ModelSpec } from "@downpour/job";
+import { jobFileSchema, type ModelSpec } from "@downpour/job";
 import type { InputShape } from "@downpour/models";
 import { wordOption } from "./options.ts";
 
@@ -35,5 +35,5 @@ const inputs: Readonly<Record<ZooName, InputShape>> = {
  */
 export function zooEntry(name: string): { name: ZooName; model: ModelSpec; input: InputShape } {
   const known = wordOption("--model", name, Object.keys(inputs) as ZooName[]);
-  return { name: known, model: jobSchema.shape.model.parse({ name: known }), input: inputs[known] };
+  return { name: known, model: jobFileSchema.shape.model.parse({ name: known }), input: inputs[known] };
 }
