@@ -44,7 +44,7 @@ const { values: args } = parseArgs({
     epochs: { type: "string" },
     off: { type: "boolean", default: false },
     set: { type: "string", multiple: true, default: [] },
-    "data-dir": { type: "string", default: environment["DOWNPOUR_DATA_DIR"] ?? "" },
+    "data-dir": { type: "string", default: environment.DOWNPOUR_DATA_DIR ?? "" },
     json: { type: "boolean", default: false },
   },
 });
