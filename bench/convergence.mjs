@@ -17,7 +17,7 @@ const studies = {
     data: { set: { name: "mnist" }, validation: 100, batchSize: 64 },
     model: { name: "lenet5" },
     optimizer: { name: "momentum", momentum: 0.9 },
-    learningRate: { initial: 0.02, schedule: { kind: "cosine", finalFraction: 0.02 } },
+    learningRate: { initial: 0.05, schedule: { kind: "cosine", finalFraction: 0.02 } },
     training: { epochs: 5 },
   },
   "cifar-cnn": {

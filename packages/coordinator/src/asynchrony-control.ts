@@ -73,17 +73,18 @@ export class AsynchronyControl {
 
   /**
    * Momentum and rate for the batches counted and the workers that train now. Returns what was chosen when that
-   * changed, and not just the rate of a warm start.
+   * changed: once when the workers enter a warm start, not for each step of its rate.
    */
   adapt(batchesCounted: number, workers: number): AsynchronyChoice | undefined {
     const before = this.#schedule;
     const count = Math.max(1, workers);
+    const phase = this.#warmStart?.phase;
     const together = adaptToWorkers(this.#job, count);
     const alone = adaptToWorkers(this.#job, 1);
     const warming = this.#warmStart?.advance(batchesCounted, alone, count > 1 ? together : undefined);
     this.#schedule = applyAdaptation(before, warming ?? together);
-    if (warming !== undefined || this.#schedule === before) return undefined;
-    return this.#choice(count, this.#schedule);
+    if (warming !== undefined && this.#warmStart?.phase === phase) return undefined;
+    return this.#schedule === before ? undefined : this.#choice(count, together);
   }
 
   /** Takes in a batch: its loss, or undefined where it was refused. */

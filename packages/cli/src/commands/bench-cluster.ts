@@ -29,6 +29,8 @@ export interface BenchClusterOptions {
   readonly precision: string;
   readonly rounds: string;
   readonly seconds: string;
+  /** False with --no-pin. */
+  readonly pin: boolean;
   readonly python?: string;
 }
 
@@ -38,9 +40,10 @@ export async function benchCluster(
   config: CliConfig,
   reporter: Reporter,
 ): Promise<void> {
-  const plan = clusterPlanOf(options, await pinnableCores());
+  const plan = clusterPlanOf(options, options.pin ? await pinnableCores() : undefined);
   const torch = await wantedPython(options, config, plan, reporter);
-  if (plan.cores === undefined) reporter.note("processes can't be pinned to cores here: that takes taskset");
+  if (options.pin && plan.cores === undefined)
+    reporter.note("processes can't be pinned to cores here: that takes taskset");
   const folder = await mkdtemp(join(tmpdir(), "downpour-bench-"));
   try {
     const images = await writeMadeUpImages(folder, plan.input, plan.batchSize);

@@ -58,6 +58,7 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--precision <precision>", "float32 or bf16", "float32")
     .option("--rounds <count>", "rounds, each with fresh processes of every program", "3")
     .option("--seconds <count>", "length of what is measured in a round", "15")
+    .option("--no-pin", "let every process run on any core, as in training")
     .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
     .action(async (options: BenchClusterOptions) => await benchCluster(options, config, reporter()));
 
