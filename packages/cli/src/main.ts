@@ -4,6 +4,7 @@ import { serverMemoryEstimate } from "@downpour/parameter-server";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addBench } from "./commands/bench.ts";
+import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
@@ -99,6 +100,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     );
 
   addBench(program, config, reporter);
+  addCerts(program, reporter);
 
   program
     .command("doctor")

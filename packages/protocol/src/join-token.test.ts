@@ -85,9 +85,12 @@ test("a file that is missing is named, with the command that makes one", async (
   });
 });
 
-test("a folder that is missing is named", async () => {
-  await expect(writeJoinToken(join(folder, "no", "token"))).rejects.toMatchObject({
+test("a folder that is missing is made; one that can't be is named", async () => {
+  const file = join(folder, "new", "token");
+  await writeJoinToken(file);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  await expect(writeJoinToken(join(file, "token"))).rejects.toMatchObject({
     code: "usage",
-    message: expect.stringMatching(/can't write the join token .*no.token.*--dir/),
+    message: expect.stringMatching(/can't write the join token .*token.token.*--dir/),
   });
 });

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 
 const randomByteCount = 32;
@@ -55,18 +56,24 @@ export function makeJoinToken(): string {
 }
 
 /**
- * Writes a new token into a file that only its owner may read.
+ * Writes a new token into a file that only its owner may read; its folder is made if it is missing.
  * @throws usage when the file exists or can't be written
  */
 export async function writeJoinToken(file: string): Promise<void> {
+  const failed = (why: string, cause: unknown) => new DownpourError("usage", why, { facts: { file }, cause });
   try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
     await writeFile(file, `${makeJoinToken()}\n`, { mode: 0o600, flag: "wx" });
   } catch (error) {
-    const exists = (error as NodeJS.ErrnoException).code === "EEXIST";
-    const message = exists
-      ? `${file} exists already and is not overwritten; move it away, then give the new one to every machine`
-      : `can't write the join token ${file}: ${messageOf(error)}; choose another folder with --dir`;
-    throw new DownpourError("usage", message, { facts: { file }, cause: error });
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && syscall === "open") {
+      const next = "move it away, then give the new one to every machine";
+      throw failed(`${file} exists already and is not overwritten; ${next}`, error);
+    }
+    throw failed(
+      `can't write the join token ${file}: ${messageOf(error)}; choose another folder with --dir`,
+      error,
+    );
   }
 }
 
