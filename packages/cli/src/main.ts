@@ -129,9 +129,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       reporter().result({ markdown }, [markdown.trimEnd()]);
     });
 
-  program
-    .command("coordinator")
-    .description("run a coordinator (train starts one by itself)")
+  secured(program.command("coordinator").description("run a coordinator (train starts one by itself)"))
     .argument("<job>", "job file")
     .requiredOption("--run-dir <folder>", "folder for state and results")
     .option("--host <address>", "address to listen on", "127.0.0.1")
@@ -165,9 +163,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   return program;
 }
 
+/** The options of every role that may ask who the others are. */
+function secured(command: Command): Command {
+  return command
+    .option("--tls-dir <folder>", "certificates that downpour certs made; plain text without it")
+    .option("--join-token-file <file>", "join token that every process of the cluster has; needs --tls-dir");
+}
+
 /** The options of every role that joins a coordinator. */
 function joining(command: Command): Command {
-  return command
+  return secured(command)
     .requiredOption("--coordinator <host:port>", "address of the coordinator")
     .option("--connect-timeout <seconds>", "how long to try to reach it", "60")
     .option("--log-file <file>", "structured log; standard error without it");

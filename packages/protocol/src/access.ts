@@ -38,7 +38,7 @@ export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
 
 export interface AccessOptions {
   /** What every call must bring. Without it, a certificate is enough. */
-  readonly token?: JoinToken;
+  readonly token?: JoinToken | undefined;
   /** Called with the first refusal of each peer and RPC, or of each peer when its token is missing or wrong. */
   readonly onRefused?: (refusal: Refusal) => void;
 }

@@ -20,6 +20,7 @@ test("the public names are these", () => {
     "isTransient",
     "issueCertificate",
     "limits",
+    "loadIdentity",
     "loadTls",
     "makeCertificates",
     "makeJoinToken",

@@ -152,6 +152,7 @@ export type {
 } from "./job-event.ts";
 export { JoinToken, makeJoinToken, readJoinToken, writeJoinToken } from "./join-token.ts";
 export { limits } from "./limits.ts";
+export { type Identity, type IdentityFiles, loadIdentity } from "./load-identity.ts";
 export { loadTls } from "./load-tls.ts";
 export { permissions } from "./permissions.ts";
 export { isTransient, type RetryOptions, retry } from "./retry.ts";

@@ -33,7 +33,7 @@ export interface ServeOptions {
    * Mutual TLS; clients without a certificate of its authority are refused, and calls whose certificate names no
    * role that may make them. Plain text when left out: then nothing is checked.
    */
-  readonly tls?: TlsMaterial;
+  readonly tls?: TlsMaterial | undefined;
   /** The join token that calls must bring, and who is told of those that are refused. Needs `tls`. */
   readonly access?: AccessOptions;
   /** Called with the HTTP/2 session of every new connection. */
