@@ -56,13 +56,14 @@ it("a cluster laid out by hand trains over mutual TLS with a join token, lets no
   };
   await expect.poll(() => logOf("coordinator"), { timeout: 30_000 }).toContain('"listening"');
   const address = /"address":"([^"]+)"/.exec(logOf("coordinator"))?.[1] ?? "";
-  const joining = ["--coordinator", address, "--connect-timeout", "2"];
+  const joining = ["--coordinator", address];
+  const attempt = ["worker", ...joining, "--connect-timeout", "2"];
 
   const strangers = [
-    start("plain", ["worker", ...joining]),
-    start("foreign", ["worker", ...joining, ...machineOf("worker", foreign, ourToken)]),
-    start("token", ["worker", ...joining, ...machineOf("worker", ours, foreignToken)]),
-    start("tokenless", ["worker", ...joining, ...machine("worker").slice(0, 2)]),
+    start("plain", attempt),
+    start("foreign", [...attempt, ...machineOf("worker", foreign, ourToken)]),
+    start("token", [...attempt, ...machineOf("worker", ours, foreignToken)]),
+    start("tokenless", [...attempt, ...machine("worker").slice(0, 2)]),
   ];
   const [plain, other, token, tokenless] = await Promise.all(strangers);
   for (const stranger of [plain, other, token, tokenless]) expect(stranger?.status).toBe(1);

@@ -300,6 +300,19 @@ describe("connections are refused before any call:", () => {
     expect(cluster.reached).toEqual([]);
   });
 
+  test("a server that poses as the coordinator", async () => {
+    const cluster = await serveBoth();
+    const caller = connectCoordinator(cluster.server.address, 20_000, { tls: shown.worker });
+    closing.push(() => caller.close());
+    await expect(caller.call("Leave", {})).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("its certificate is of role server, expected coordinator"),
+    });
+    const other = connectParameterServer(cluster.coordinator.address, 20_000, { tls: shown.coordinator });
+    closing.push(() => other.close());
+    await expect(other.call("Assign", {})).rejects.toMatchObject({ code: "unavailable" });
+  });
+
   test.each([
     ["that has expired", validity(-2 * hourMs, -hourMs / 2)],
     ["that does not hold yet", validity(hourMs / 2, hourMs)],

@@ -1,4 +1,4 @@
-import { roles } from "./roles.ts";
+import { listeningRoles, roles } from "./roles.ts";
 import type { TlsMaterial } from "./tls.ts";
 import { clockToleranceMs, makeAuthority, signCertificate } from "./x509.ts";
 
@@ -12,7 +12,8 @@ const validityMs = 24 * 60 * 60_000;
 
 /**
  * Makes an authority, and a certificate for a server and a client signed by it, valid for a day: for tests and
- * benchmarks over mutual TLS. The client speaks for every role. The authority's key is thrown away.
+ * benchmarks over mutual TLS. The server speaks for every role that
+ * listens, the client for all. The authority's key is thrown away.
  *
  * @param hostnames names and IP addresses under which the server is reached
  */
@@ -22,7 +23,14 @@ export async function makeCertificates(hostnames: readonly string[]): Promise<Ce
   const authority = await makeAuthority("Downpour throw-away authority", validity);
   const ca = authority.certificate;
   const server = await signCertificate(authority, {
-    ...{ ...validity, name: "downpour server", hosts: hostnames, roles: [], server: true, client: false },
+    ...{
+      ...validity,
+      name: "downpour server",
+      hosts: hostnames,
+      roles: listeningRoles,
+      server: true,
+      client: false,
+    },
   });
   const client = await signCertificate(authority, {
     ...{ ...validity, name: "downpour client", hosts: [], roles, server: false, client: true },

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { services } from "./definition.ts";
 import { permissions, rolesAllowed } from "./permissions.ts";
-import { roles } from "./roles.ts";
+import { type Role, roles } from "./roles.ts";
 
 /** `Service/Rpc` of every RPC in the proto files. */
 function rpcsOfProtoFiles(): string[] {
@@ -38,6 +38,25 @@ test("every RPC of the services as they are served may be called by some role, f
       for (const role of allowed) expect(roles, path).toContain(role);
     }
   }
+});
+
+test("docs/security.md lists the same", () => {
+  const document = readFileSync(new URL("../../../docs/security.md", import.meta.url), "utf8");
+  let service = "";
+  const listed: Record<string, string> = {};
+  for (const line of document.slice(document.indexOf("## Roles")).split("\n")) {
+    const [first = "", rpcs = "", names = ""] = line.split("|").slice(1);
+    if (!/`\w+`/.test(rpcs)) continue;
+    service = first.trim() || service;
+    for (const [, rpc] of rpcs.matchAll(/`(\w+)`/g)) listed[`${service}/${rpc}`] = names.trim();
+  }
+  const expected = Object.entries(permissions).flatMap(([name, table]) =>
+    Object.entries<readonly Role[]>(table).map(([rpc, allowed]) => [
+      `${name}/${rpc}`,
+      allowed.length === roles.length ? "all" : allowed.join(", "),
+    ]),
+  );
+  expect(listed).toEqual(Object.fromEntries(expected));
 });
 
 test("an RPC that the table does not know may be called by nobody", () => {

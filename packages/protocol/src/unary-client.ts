@@ -36,7 +36,7 @@ export type CoordinatorCaller = Caller<CoordinatorDefinition>;
 export type ParameterServerCaller = Caller<ParameterServerDefinition>;
 
 export interface ConnectOptions {
-  /** Mutual TLS; the server must show a certificate of its authority for the host. Plain text when left out. */
+  /** Mutual TLS; the server must show a certificate of its authority for the host and its role. Plain text when left out. */
   readonly tls?: TlsMaterial;
   /** Sent with every call. Needs `tls`. */
   readonly token?: JoinToken;
@@ -48,7 +48,11 @@ export function connectCoordinator(
   deadlineMs: number,
   options: ConnectOptions = {},
 ): CoordinatorCaller {
-  const { credentials, options: tlsOptions } = channelCredentialsOf(options.tls, address, options.token);
+  const { credentials, options: tlsOptions } = channelCredentialsOf(
+    options.tls,
+    { address, role: "coordinator" },
+    options.token,
+  );
   const client = new services.Coordinator(address, credentials, { ...clientOptions, ...tlsOptions });
   return makeCaller<CoordinatorDefinition>(client, address, deadlineMs, "coordinator");
 }
@@ -59,7 +63,11 @@ export function connectParameterServer(
   deadlineMs: number,
   options: ConnectOptions = {},
 ): ParameterServerCaller {
-  const { credentials, options: tlsOptions } = channelCredentialsOf(options.tls, address, options.token);
+  const { credentials, options: tlsOptions } = channelCredentialsOf(
+    options.tls,
+    { address, role: "server" },
+    options.token,
+  );
   const client = new services.ParameterServer(address, credentials, { ...clientOptions, ...tlsOptions });
   return makeCaller<ParameterServerDefinition>(client, address, deadlineMs, "parameter server");
 }
