@@ -23,6 +23,8 @@ const permanentCodes: readonly ErrorCode[] = [
   "usage",
   "invalidArgument",
   "failedPrecondition",
+  "unauthenticated",
+  "permissionDenied",
   "notFound",
   "corruptData",
   "environment",

@@ -4,6 +4,7 @@ import { serverMemoryEstimate } from "@downpour/parameter-server";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addBench } from "./commands/bench.ts";
+import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
@@ -99,6 +100,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     );
 
   addBench(program, config, reporter);
+  addCerts(program, reporter);
 
   program
     .command("doctor")
@@ -127,9 +129,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       reporter().result({ markdown }, [markdown.trimEnd()]);
     });
 
-  program
-    .command("coordinator")
-    .description("run a coordinator (train starts one by itself)")
+  secured(program.command("coordinator").description("run a coordinator (train starts one by itself)"))
     .argument("<job>", "job file")
     .requiredOption("--run-dir <folder>", "folder for state and results")
     .option("--host <address>", "address to listen on", "127.0.0.1")
@@ -163,9 +163,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   return program;
 }
 
+/** The options of every role that may ask who the others are. */
+function secured(command: Command): Command {
+  return command
+    .option("--tls-dir <folder>", "certificates that downpour certs made; plain text without it")
+    .option("--join-token-file <file>", "join token that every process of the cluster has; needs --tls-dir");
+}
+
 /** The options of every role that joins a coordinator. */
 function joining(command: Command): Command {
-  return command
+  return secured(command)
     .requiredOption("--coordinator <host:port>", "address of the coordinator")
     .option("--connect-timeout <seconds>", "how long to try to reach it", "60")
     .option("--log-file <file>", "structured log; standard error without it");

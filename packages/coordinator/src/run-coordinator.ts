@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
-import { serve, services } from "@downpour/protocol";
+import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/protocol";
 import { CoordinatorCore } from "./coordinator-core.ts";
 import { InProcessEventBus } from "./event-bus.ts";
 import { isFinal } from "./lifecycle.ts";
@@ -27,6 +27,8 @@ export interface CoordinatorOptions {
   readonly logger: Logger;
   /** Ends the coordinator at once when it aborts. */
   readonly signal: AbortSignal;
+  /** Certificates and join token of the cluster; plain text, and nothing is checked, when left out. */
+  readonly identity?: IdentityFiles | undefined;
   /** Called once with host:port. */
   readonly onListening: (address: string) => void;
 }
@@ -44,10 +46,12 @@ const closeGraceMs = 500;
  *
  * Writes `events.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/`.
  *
- * @throws jobFailed: the job failed; environment: the port is taken, or the folder can't be written
+ * @throws jobFailed: the job failed; environment: the port is taken, the folder can't be
+ * written, or a certificate or the token is no good
  */
 export async function runCoordinator(options: CoordinatorOptions): Promise<void> {
   const { job, runDirectory, logger, signal } = options;
+  const identity = await loadIdentity(options.identity, "coordinator");
   await mkdir(runDirectory, { recursive: true });
   if (signal.aborted) return;
   const nowMs = () => performance.now();
@@ -64,12 +68,15 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   });
   const store = LmdbJobStore.open(join(runDirectory, "state"));
   const keeper = new StateKeeper(store, core, logger);
-  const servers = new ServerLinks(job.cluster.requestTimeoutMs, logger);
+  const servers = new ServerLinks(job.cluster.requestTimeoutMs, logger, identity);
   const monitor = new ServerMonitor(core, servers, logger, nowMs);
   const monitoring = monitor.run(AbortSignal.any([signal, ended.signal]));
   try {
     const handlers = coordinatorHandlers({ core, servers, monitor, events, runDirectory, logger, nowMs });
-    const serving = await serve(services.Coordinator.service, handlers, options.host, options.port);
+    const serving = await serve(services.Coordinator.service, handlers, options.host, options.port, {
+      tls: identity.tls,
+      access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
+    });
     logger.info({ address: serving.address }, "listening");
     options.onListening(serving.address);
     try {
@@ -78,6 +85,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       await writeResults();
     } finally {
       await serving.close(closeGraceMs);
+      if (identity.tls !== undefined) logger.info({ refusals: serving.refusals }, "closed");
     }
   } finally {
     // However it came to an end, the monitor must hear of it.

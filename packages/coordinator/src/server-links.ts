@@ -4,6 +4,7 @@ import { manifestToWire } from "@downpour/parameter-vector";
 import {
   connectParameterServer,
   type GetServerStatusResponse,
+  type Identity,
   type ParameterServerCaller,
 } from "@downpour/protocol";
 import type { ClusterLayout } from "./cluster-layout.ts";
@@ -19,12 +20,14 @@ export class ServerLinks {
   readonly #callers: ParameterServerCaller[] = [];
   readonly #timeoutMs: number;
   readonly #logger: Logger;
+  readonly #identity: Identity;
   #assigned: Promise<void> | undefined;
   #membersRevision = 0;
 
-  constructor(timeoutMs: number, logger: Logger) {
+  constructor(timeoutMs: number, logger: Logger, identity: Identity = {}) {
     this.#timeoutMs = timeoutMs;
     this.#logger = logger;
+    this.#identity = identity;
   }
 
   get addresses(): readonly string[] {
@@ -33,7 +36,7 @@ export class ServerLinks {
 
   /** Connects to the server of this index; again is no error. */
   connect(index: number, address: string): void {
-    this.#callers[index] ??= connectParameterServer(address, this.#timeoutMs);
+    this.#callers[index] ??= connectParameterServer(address, this.#timeoutMs, this.#identity);
   }
 
   /** Gives every server its slices, once. A failed attempt is made again at the next call. */

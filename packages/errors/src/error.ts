@@ -5,6 +5,8 @@
  * - `usage`: a command line, a job file or a configuration that cannot be run
  * - `invalidArgument`: a message or value that is wrong whatever the state of the receiver
  * - `failedPrecondition`: a right request at the wrong time (not initialized, another manifest, fenced)
+ * - `unauthenticated`: the caller did not prove that it belongs to the cluster
+ * - `permissionDenied`: the caller is known, and may not do this
  * - `unknownMember`: the sender is not, or no longer, a member of the job
  * - `notFound`: a thing named does not exist (slice, file, model)
  * - `corruptData`: a data file of the wrong size, checksum or form
@@ -19,6 +21,8 @@ export const errorCodes = [
   "usage",
   "invalidArgument",
   "failedPrecondition",
+  "unauthenticated",
+  "permissionDenied",
   "unknownMember",
   "notFound",
   "corruptData",

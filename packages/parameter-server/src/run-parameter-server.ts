@@ -3,7 +3,9 @@ import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import {
   connectCoordinator,
+  type IdentityFiles,
   isTransient,
+  loadIdentity,
   retry,
   sendHeartbeats,
   serve,
@@ -29,6 +31,8 @@ export interface ParameterServerOptions {
   readonly signal: AbortSignal;
   /** Mutual TLS with those who push and pull; plain text when left out. */
   readonly tls?: TlsMaterial | undefined;
+  /** Certificates and join token of the cluster, for all connections; `tls` is not needed then. */
+  readonly identity?: IdentityFiles | undefined;
 }
 
 /** Calls in progress get so long to end before they are cut off. */
@@ -45,12 +49,14 @@ const after: After = (ms, callBack) => {
 /**
  * Runs a parameter server until the coordinator ends the job or `signal` aborts.
  *
- * @throws unavailable: the coordinator is not reached, or lost later; environment: the port is taken; internal: an
+ * @throws unavailable: the coordinator is not reached, or lost later; environment: the port is taken, or a
+ * certificate or the token is no good; internal: an
  * apply thread crashed
  */
 export async function runParameterServer(options: ParameterServerOptions): Promise<void> {
   const { logger, signal } = options;
-  const coordinator = connectCoordinator(options.coordinatorAddress, callDeadlineMs);
+  const identity = await loadIdentity(options.identity, "server");
+  const coordinator = connectCoordinator(options.coordinatorAddress, callDeadlineMs, identity);
   const connect = { giveUpAfterMs: options.connectTimeoutMs, signal };
   try {
     const { jobJson } = await retry(() => coordinator.call("GetJob", {}), connect);
@@ -63,8 +69,11 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
     };
     const store = new ParameterStore({ job, makeExecutor: threadExecutor, after, onFailure });
     const handlers = parameterServerHandlers(store, logger);
-    const { host, port, tls } = options;
-    const serving = await serve(services.ParameterServer.service, handlers, host, port, tls && { tls });
+    const { host, port, tls = identity.tls } = options;
+    const serving = await serve(services.ParameterServer.service, handlers, host, port, {
+      tls,
+      access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
+    });
     try {
       const registration = { address: serving.address, incarnation: randomUUID() };
       const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), connect);
@@ -75,7 +84,8 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       await serving.close(failure === undefined ? closeGraceMs : 0);
       const { updatesApplied, duplicates, refused, stalenessHistogram } = serverStatus(store);
       await store.close();
-      logger.info({ updatesApplied, duplicates, refused, stalenessHistogram }, "closed");
+      const refusals = tls === undefined ? {} : { refusals: serving.refusals };
+      logger.info({ updatesApplied, duplicates, refused, stalenessHistogram, ...refusals }, "closed");
     }
 
     async function serveUntilStopped(memberId: string): Promise<void> {

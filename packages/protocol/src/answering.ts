@@ -1,10 +1,9 @@
-import { constants } from "node:http2";
 import { DownpourError } from "@downpour/errors";
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
+import { endStream } from "./end-stream.ts";
 import { http2StreamOf, readNothingAhead } from "./http2-tuning.ts";
 import { limits } from "./limits.ts";
 import { MalformedMessage } from "./message-codec.ts";
-import { toCallStatus } from "./status.ts";
 
 /**
  * The answer to one request: a promise of one message, or messages one by one.
@@ -200,23 +199,11 @@ class AnsweredStream<Request, Response> {
     this.#end(error);
   }
 
-  /**
-   * Ends the stream with the status of an error. A client that does not read gets it as the code of a reset
-   * (ENHANCE_YOUR_CALM, which clients read as RESOURCE_EXHAUSTED), since a status would queue behind the answers.
-   */
+  /** Ends the stream with the status of an error. */
   #end(error: unknown): void {
     if (this.#over) return;
-    const blocked = this.#stream.writableLength > 0;
     this.#stop();
-    const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
-    const transport = http2StreamOf(this.#stream);
-    if (blocked) {
-      transport.close(NGHTTP2_ENHANCE_YOUR_CALM);
-      return;
-    }
-    this.#stream.emit("error", toCallStatus(error));
-    const timer = setTimeout(() => transport.close(NGHTTP2_ENHANCE_YOUR_CALM), limits.endGraceMs).unref();
-    transport.once("close", () => clearTimeout(timer));
+    endStream(this.#stream, error);
   }
 
   #stop(): void {

@@ -1,4 +1,18 @@
+export {
+  type AccessOptions,
+  type Refusal,
+  type RefusalCounts,
+  type RefusalReason,
+  refusalReasons,
+} from "./access.ts";
 export { type Answer, type AnsweringOptions, answering, type Misbehaviour } from "./answering.ts";
+export {
+  certificateFiles,
+  type IssuedCertificate,
+  type IssueOptions,
+  initCertificates,
+  issueCertificate,
+} from "./certificate-folder.ts";
 export { type CertificateSet, makeCertificates } from "./certificates.ts";
 export { copyBytes } from "./copy-bytes.ts";
 export { services } from "./definition.ts";
@@ -136,8 +150,13 @@ export type {
   SliceFigures,
   TimedJobEvent,
 } from "./job-event.ts";
+export { JoinToken, makeJoinToken, readJoinToken, writeJoinToken } from "./join-token.ts";
 export { limits } from "./limits.ts";
+export { type Identity, type IdentityFiles, loadIdentity } from "./load-identity.ts";
+export { loadTls } from "./load-tls.ts";
+export { permissions } from "./permissions.ts";
 export { isTransient, type RetryOptions, retry } from "./retry.ts";
+export { type Role, roles } from "./roles.ts";
 export { SequencedStream } from "./sequenced-stream.ts";
 export { type ServeOptions, type Serving, serve, unary } from "./serve.ts";
 export { okStatus, throwUnlessOk, toMessageStatus } from "./status.ts";

@@ -36,6 +36,8 @@ export const limits = {
   idleTimeoutMs: 30 * 60_000,
   /** A client that was told that its stream is over has so long to close it; then the stream is reset. */
   endGraceMs: 1_000,
+  /** Refused callers that a server remembers, to tell of each once; the oldest is forgotten beyond it. */
+  refusalsRememberedMax: 1024,
   /** Silence after which a ping is sent, so that a peer that vanished is noticed. */
   keepaliveIntervalMs: 10_000,
   /** A connection whose ping is not answered for so long is closed; its calls end as UNAVAILABLE. */

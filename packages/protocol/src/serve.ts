@@ -8,11 +8,12 @@ import {
   setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { AccessGuard, type AccessOptions, type RefusalCounts } from "./access.ts";
 import { tuneHttp2 } from "./http2-tuning.ts";
 import { serverOptions } from "./limits.ts";
 import { MalformedMessage } from "./message-codec.ts";
 import { toCallStatus } from "./status.ts";
-import { serverCredentialsOf, type TlsMaterial } from "./tls.ts";
+import { serverCredentialsOf, type TlsMaterial, tokenWithoutTls } from "./tls.ts";
 
 // Errors reach the caller as errors; the library's own lines on standard error would say them a second time.
 setLogVerbosity(logVerbosity.NONE);
@@ -23,11 +24,18 @@ export interface Serving {
   readonly address: string;
   /** Stops accepting, lets running calls end, and cancels what is left after `graceMs`. */
   close(graceMs: number): Promise<void>;
+  /** Calls that were refused so far, by reason; none are without TLS. */
+  readonly refusals: RefusalCounts;
 }
 
 export interface ServeOptions {
-  /** Mutual TLS; clients without a certificate of its authority are refused. Plain text when left out. */
-  readonly tls?: TlsMaterial;
+  /**
+   * Mutual TLS; clients without a certificate of its authority are refused, and calls whose certificate names no
+   * role that may make them. Plain text when left out: then nothing is checked.
+   */
+  readonly tls?: TlsMaterial | undefined;
+  /** The join token that calls must bring, and who is told of those that are refused. Needs `tls`. */
+  readonly access?: AccessOptions;
   /** Called with the HTTP/2 session of every new connection. */
   readonly onSession?: (session: ServerHttp2Session) => void;
 }
@@ -38,7 +46,8 @@ export interface ServeOptions {
  * @param host address to listen on
  * @param port 0 for any free one
  * @throws environment when the port is in use, the address is not this machine's or the certificates are no good;
- * internal when this grpc-js can't be tuned
+ * usage when a join token is given without TLS; internal when this grpc-js can't be tuned, or an RPC has no entry in
+ * the table of permissions
  */
 export async function serve(
   definition: ServiceDefinition,
@@ -47,10 +56,16 @@ export async function serve(
   port: number,
   options: ServeOptions = {},
 ): Promise<Serving> {
+  const { tls, access = {} } = options;
+  if (access.token !== undefined && tls === undefined) throw tokenWithoutTls();
   const server = new Server(serverOptions);
-  server.addService(definition, implementation);
+  const guard = new AccessGuard(access);
+  server.addService(
+    definition,
+    tls === undefined ? implementation : guard.protect(definition, implementation),
+  );
   const throwUnlessTuned = tuneHttp2(server, options.onSession);
-  const bound = await bind(server, host, port, options.tls);
+  const bound = await bind(server, host, port, tls);
   try {
     throwUnlessTuned();
   } catch (error) {
@@ -59,6 +74,7 @@ export async function serve(
   }
   return {
     address: `${host}:${bound}`,
+    refusals: guard.refusals,
     close: (graceMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(() => {

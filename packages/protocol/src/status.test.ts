@@ -104,6 +104,8 @@ test("a status without a known reason is read by its number", () => {
   expect(read(status.CANCELLED)).toBe("unavailable");
   expect(read(status.RESOURCE_EXHAUSTED)).toBe("resourceExhausted");
   expect(read(status.OUT_OF_RANGE)).toBe("invalidArgument");
+  expect(read(status.UNAUTHENTICATED)).toBe("unauthenticated");
+  expect(read(status.PERMISSION_DENIED)).toBe("permissionDenied");
   expect(read(status.UNKNOWN)).toBe("internal");
   expect(read(99)).toBe("internal");
 });

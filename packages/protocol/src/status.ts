@@ -7,6 +7,8 @@ const grpcStatus: Readonly<Record<ErrorCode, status>> = {
   usage: status.INVALID_ARGUMENT,
   invalidArgument: status.INVALID_ARGUMENT,
   failedPrecondition: status.FAILED_PRECONDITION,
+  unauthenticated: status.UNAUTHENTICATED,
+  permissionDenied: status.PERMISSION_DENIED,
   unknownMember: status.NOT_FOUND,
   notFound: status.NOT_FOUND,
   corruptData: status.DATA_LOSS,
@@ -31,6 +33,10 @@ function codeOfStatus(code: number): ErrorCode {
       return "notFound";
     case status.FAILED_PRECONDITION:
       return "failedPrecondition";
+    case status.UNAUTHENTICATED:
+      return "unauthenticated";
+    case status.PERMISSION_DENIED:
+      return "permissionDenied";
     case status.DEADLINE_EXCEEDED:
       return "deadlineExceeded";
     case status.RESOURCE_EXHAUSTED:

@@ -4,6 +4,7 @@ import type { MethodDefinition } from "@grpc/proto-loader";
 import { services } from "./definition.ts";
 import type { CoordinatorDefinition } from "./generated/downpour/v1/Coordinator.ts";
 import type { ParameterServerDefinition } from "./generated/downpour/v1/ParameterServer.ts";
+import type { JoinToken } from "./join-token.ts";
 import { clientOptions } from "./limits.ts";
 import { fromCallError } from "./status.ts";
 import { channelCredentialsOf, type TlsMaterial } from "./tls.ts";
@@ -35,8 +36,10 @@ export type CoordinatorCaller = Caller<CoordinatorDefinition>;
 export type ParameterServerCaller = Caller<ParameterServerDefinition>;
 
 export interface ConnectOptions {
-  /** Mutual TLS; the server must show a certificate of its authority for the host. Plain text when left out. */
+  /** Mutual TLS; the server must show a certificate of its authority for the host and its role. Plain text when left out. */
   readonly tls?: TlsMaterial;
+  /** Sent with every call. Needs `tls`. */
+  readonly token?: JoinToken;
 }
 
 /** Connects to a coordinator; `deadlineMs` holds for calls that name none. */
@@ -45,7 +48,11 @@ export function connectCoordinator(
   deadlineMs: number,
   options: ConnectOptions = {},
 ): CoordinatorCaller {
-  const { credentials, options: tlsOptions } = channelCredentialsOf(options.tls, address);
+  const { credentials, options: tlsOptions } = channelCredentialsOf(
+    options.tls,
+    { address, role: "coordinator" },
+    options.token,
+  );
   const client = new services.Coordinator(address, credentials, { ...clientOptions, ...tlsOptions });
   return makeCaller<CoordinatorDefinition>(client, address, deadlineMs, "coordinator");
 }
@@ -56,7 +63,11 @@ export function connectParameterServer(
   deadlineMs: number,
   options: ConnectOptions = {},
 ): ParameterServerCaller {
-  const { credentials, options: tlsOptions } = channelCredentialsOf(options.tls, address);
+  const { credentials, options: tlsOptions } = channelCredentialsOf(
+    options.tls,
+    { address, role: "server" },
+    options.token,
+  );
   const client = new services.ParameterServer(address, credentials, { ...clientOptions, ...tlsOptions });
   return makeCaller<ParameterServerDefinition>(client, address, deadlineMs, "parameter server");
 }

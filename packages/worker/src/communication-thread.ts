@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { codeOf, DownpourError, messageOf } from "@downpour/errors";
 import { makeLogger } from "@downpour/logging";
+import { loadIdentity } from "@downpour/protocol";
 import { type CommunicationEnd, type CommunicationInput, stopMessage } from "./communication.ts";
 import type { Compute } from "./compute.ts";
 import { evaluate } from "./evaluate.ts";
@@ -19,8 +20,10 @@ async function run(input: CommunicationInput, stop: AbortSignal): Promise<void> 
   ]);
   const logger = makeLogger(input.role, input.logFile);
   const { role, coordinatorAddress, connectTimeoutMs } = input;
-  const options = { role, coordinatorAddress, connectTimeoutMs, logger, signal: stop };
   try {
+    // Read here, since a token can't be sent between threads.
+    const identity = await loadIdentity(input.identity, role);
+    const options = { role, coordinatorAddress, connectTimeoutMs, logger, identity, signal: stop };
     await runSessions(options, compute, role === "worker" ? train : evaluate);
     logger.info("left the job");
   } catch (error) {

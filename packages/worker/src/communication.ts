@@ -1,5 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import type { ErrorCode } from "@downpour/errors";
+import type { IdentityFiles } from "@downpour/protocol";
 
 /** What the main thread hands to the communication thread. */
 export interface CommunicationInput {
@@ -7,6 +8,8 @@ export interface CommunicationInput {
   readonly coordinatorAddress: string;
   readonly connectTimeoutMs: number;
   readonly logFile: string | undefined;
+  /** Certificates and join token of the cluster; plain text when left out. */
+  readonly identity: IdentityFiles | undefined;
   /** Calls to compute on the main thread. */
   readonly computePort: MessagePort;
 }

@@ -1,6 +1,7 @@
 import { DownpourError } from "@downpour/errors";
 import {
   connectParameterServer,
+  type JoinToken,
   type ParameterServerCaller,
   type PullRequestInput,
   type PullResponse,
@@ -32,6 +33,8 @@ export interface ParameterClientOptions {
   readonly requestTimeoutMs: number;
   /** Mutual TLS; plain text when left out. */
   readonly tls?: TlsMaterial | undefined;
+  /** The cluster's join token; needs `tls`. */
+  readonly token?: JoinToken | undefined;
 }
 
 /** How pulled weights travel. */
@@ -64,8 +67,11 @@ export class ParameterClient {
   constructor(options: ParameterClientOptions) {
     this.#options = options;
     this.#servers = options.serverAddresses.map((address, serverIndex) => {
-      const { requestTimeoutMs, tls } = options;
-      const caller = connectParameterServer(address, requestTimeoutMs, tls && { tls });
+      const { requestTimeoutMs, tls, token } = options;
+      const caller = connectParameterServer(address, requestTimeoutMs, {
+        ...(tls && { tls }),
+        ...(token && { token }),
+      });
       const client = caller.client as InstanceType<typeof services.ParameterServer>;
       return {
         caller,

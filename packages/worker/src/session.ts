@@ -8,6 +8,7 @@ import {
   type Command,
   type CoordinatorCaller,
   connectCoordinator,
+  type Identity,
   isTransient,
   type MemberRole,
   retry,
@@ -28,6 +29,8 @@ export interface MemberOptions {
   /** How long to try to reach the coordinator at first. */
   readonly connectTimeoutMs: number;
   readonly logger: Logger;
+  /** What this member shows to the others; plain text when left out. */
+  readonly identity?: Identity;
   /** Asks the member to drain and leave when it aborts. */
   readonly signal: AbortSignal;
 }
@@ -86,7 +89,7 @@ export async function runSessions(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const { logger, signal } = options;
-  const coordinator = connectCoordinator(options.coordinatorAddress, firstCallDeadlineMs);
+  const coordinator = connectCoordinator(options.coordinatorAddress, firstCallDeadlineMs, options.identity);
   try {
     const connect = { giveUpAfterMs: options.connectTimeoutMs, signal };
     const { jobJson, runDirectory } = await retry(() => coordinator.call("GetJob", {}), connect);
@@ -213,6 +216,7 @@ async function join(input: SessionInput): Promise<Joined> {
     replica,
     pullCodec: new PullDecoder({ codec: pullCodec, manifest, slices, arrays }),
     requestTimeoutMs: job.cluster.requestTimeoutMs,
+    ...input.identity,
   });
   if (!answer.initialized && role === "worker") {
     const initialize = { giveUpAfterMs: job.cluster.memberTimeoutMs, signal };

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import { type Device, devices, readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
+import type { IdentityFiles } from "@downpour/protocol";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
@@ -16,6 +17,8 @@ export interface RoleOptions {
   readonly port: string;
   readonly coordinator: string;
   readonly connectTimeout: string;
+  readonly tlsDir?: string;
+  readonly joinTokenFile?: string;
   readonly dataDir?: string;
   readonly device?: string;
 }
@@ -23,7 +26,7 @@ export interface RoleOptions {
 /** `downpour coordinator JOB`. */
 export async function coordinatorRole(
   jobFile: string,
-  options: Pick<RoleOptions, "logFile" | "host" | "port"> & { runDir: string },
+  options: Pick<RoleOptions, "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile"> & { runDir: string },
 ): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
@@ -41,6 +44,7 @@ export async function coordinatorRole(
     port: integerOption("--port", options.port, 0, 65_535),
     logger: makeLogger("coordinator", options.logFile),
     signal: stopSignal(),
+    identity: identityOf(options),
     onListening: (address) => tellParent({ type: "listening", address }),
   });
 }
@@ -54,6 +58,7 @@ export async function serverRole(options: RoleOptions): Promise<void> {
     port: integerOption("--port", options.port, 0, 65_535),
     connectTimeoutMs: connectTimeoutMs(options),
     logger: makeLogger("server", options.logFile),
+    identity: identityOf(options),
     signal: stopSignal(),
   });
 }
@@ -70,12 +75,25 @@ export async function memberRole(
     coordinatorAddress: options.coordinator,
     connectTimeoutMs: connectTimeoutMs(options),
     logFile: options.logFile,
+    identity: identityOf(options),
     cacheDirectory: config.cacheDirectory,
     dataDirectory: options.dataDir ?? config.dataDirectory,
     device: deviceOption(options.device ?? config.device),
     onNotice: (text) => tellParent({ type: "notice", text }),
     signal: stopSignal(),
   });
+}
+
+function identityOf({
+  tlsDir,
+  joinTokenFile,
+}: Pick<RoleOptions, "tlsDir" | "joinTokenFile">): IdentityFiles | undefined {
+  if (tlsDir !== undefined) return { tlsDirectory: tlsDir, joinTokenFile };
+  if (joinTokenFile === undefined) return undefined;
+  throw new DownpourError(
+    "usage",
+    `--join-token-file ${joinTokenFile}: a join token is sent over TLS only; name the certificates with --tls-dir, too`,
+  );
 }
 
 function deviceOption(text: string | undefined): Device | undefined {

@@ -1,0 +1,150 @@
+import { DownpourError } from "@downpour/errors";
+import type {
+  handleBidiStreamingCall,
+  handleUnaryCall,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { endStream } from "./end-stream.ts";
+import { type JoinToken, tokenKey } from "./join-token.ts";
+import { limits } from "./limits.ts";
+import { rolesAllowed } from "./permissions.ts";
+import { type Role, rolesNamedIn } from "./roles.ts";
+import { toCallStatus } from "./status.ts";
+
+/**
+ * Why a call was refused:
+ * - `noToken`, `wrongToken`: the server wants a join token, and the call brought none or another one
+ * - `noRole`: the caller's certificate names no role
+ * - `wrongRole`: it names roles that may not call this RPC
+ */
+export const refusalReasons = ["noToken", "wrongToken", "noRole", "wrongRole"] as const;
+
+export type RefusalReason = (typeof refusalReasons)[number];
+
+/** A call that was refused, for a log. It has no secret in it. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  /** IP address of the caller. */
+  readonly peer: string;
+  /** Path of the RPC, for example `/downpour.v1.Coordinator/Join`. */
+  readonly rpc: string;
+  /** What the caller was told. */
+  readonly message: string;
+}
+
+/** How many calls were refused so far, by reason. */
+export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
+
+export interface AccessOptions {
+  /** What every call must bring. Without it, a certificate is enough. */
+  readonly token?: JoinToken | undefined;
+  /** Called with the first refusal of each peer and RPC, or of each peer when its token is missing or wrong. */
+  readonly onRefused?: (refusal: Refusal) => void;
+}
+
+type HandleUnary = handleUnaryCall<unknown, unknown>;
+type HandleStream = handleBidiStreamingCall<unknown, unknown>;
+type Call = Pick<Parameters<HandleUnary>[0], "metadata" | "getPeer" | "getAuthContext">;
+
+/** Decides who may call what on one server with mutual TLS, and counts those that may not. */
+export class AccessGuard {
+  readonly #options: AccessOptions;
+  readonly #counts: Record<RefusalReason, number> = { noToken: 0, wrongToken: 0, noRole: 0, wrongRole: 0 };
+  /** What was told to `onRefused`, oldest first. */
+  readonly #told = new Set<string>();
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+  }
+
+  /** Grows with every refused call. */
+  get refusals(): RefusalCounts {
+    return this.#counts;
+  }
+
+  /**
+   * The handlers of a service, each behind a check of its caller. A stream is refused before anything is read from it.
+   * @throws internal when an RPC has no entry in the table of permissions
+   */
+  protect(
+    definition: ServiceDefinition,
+    implementation: UntypedServiceImplementation,
+  ): UntypedServiceImplementation {
+    const guarded: UntypedServiceImplementation = {};
+    for (const [name, { path, originalName, responseStream }] of Object.entries(definition)) {
+      const allowed = rolesAllowed(path);
+      const handle = implementation[name] ?? (originalName && implementation[originalName]);
+      if (typeof handle !== "function") continue;
+      const call = handle.bind(implementation) as unknown;
+      guarded[name] = responseStream
+        ? this.#guardStream(path, allowed, call as HandleStream)
+        : this.#guardUnary(path, allowed, call as HandleUnary);
+    }
+    return guarded;
+  }
+
+  #guardUnary(path: string, allowed: readonly Role[], handle: HandleUnary): HandleUnary {
+    return (call, callback) => {
+      const refused = this.#refuse(path, allowed, call);
+      if (refused === undefined) handle(call, callback);
+      else callback(toCallStatus(refused));
+    };
+  }
+
+  #guardStream(path: string, allowed: readonly Role[], handle: HandleStream): HandleStream {
+    return (stream) => {
+      const refused = this.#refuse(path, allowed, stream);
+      if (refused === undefined) {
+        handle(stream);
+        return;
+      }
+      stream.on("error", () => undefined);
+      endStream(stream, refused);
+    };
+  }
+
+  /** What to tell a caller that is refused. */
+  #refuse(rpc: string, allowed: readonly Role[], call: Call): DownpourError | undefined {
+    const { token } = this.#options;
+    if (token !== undefined) {
+      const sent = call.metadata.get(tokenKey)[0]?.toString();
+      // Handlers need not see it, so none can log it.
+      call.metadata.remove(tokenKey);
+      if (sent === undefined) {
+        const message = `${rpc} needs the cluster's join token, and the call brought none; give this process the token file that the coordinator has`;
+        return this.#count("noToken", rpc, call, new DownpourError("unauthenticated", message));
+      }
+      if (!token.isSentAs(sent)) {
+        const message = `${rpc} needs the cluster's join token, and the call brought another one; give this process the token file that the coordinator has`;
+        return this.#count("wrongToken", rpc, call, new DownpourError("unauthenticated", message));
+      }
+    }
+    const found = rolesNamedIn(call.getAuthContext().sslPeerCertificate?.subjectaltname);
+    if (found.some((role) => allowed.includes(role))) return undefined;
+    const reason = found.length === 0 ? "noRole" : "wrongRole";
+    const who = found.length === 0 ? "names no role" : `is of role ${found.join(", ")}`;
+    const message = `${rpc} may be called by ${allowed.join(", ")}, and the caller's certificate ${who}; start this process with the certificate of its own role`;
+    return this.#count(reason, rpc, call, new DownpourError("permissionDenied", message));
+  }
+
+  #count(reason: RefusalReason, rpc: string, call: Call, error: DownpourError): DownpourError {
+    this.#counts[reason]++;
+    const peer = hostOf(call.getPeer());
+    const isToken = reason === "noToken" || reason === "wrongToken";
+    const key = isToken ? `${peer} ${reason}` : `${peer} ${rpc}`;
+    if (this.#told.has(key)) return error;
+    for (const oldest of this.#told) {
+      if (this.#told.size < limits.refusalsRememberedMax) break;
+      this.#told.delete(oldest);
+    }
+    this.#told.add(key);
+    this.#options.onRefused?.({ reason, peer, rpc, message: error.message });
+    return error;
+  }
+}
+
+/** A peer without its port, which is another one for each connection. */
+function hostOf(peer: string): string {
+  return peer.replace(/:\d+$/, "");
+}
