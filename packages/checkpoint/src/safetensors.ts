@@ -7,6 +7,13 @@ export interface NamedTensor {
   readonly data: Float32Array;
 }
 
+/** One float32 tensor whose elements lie in several arrays, one after the other. */
+export interface ScatteredTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly runs: readonly Float32Array[];
+}
+
 /**
  * Encodes tensors in the safetensors format: 8 bytes of header length (little-endian), a JSON header padded
  * with spaces to a multiple of 8, then the tensors' bytes in order. Source: the format's specification,
@@ -16,25 +23,43 @@ export function encodeSafetensors(
   tensors: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
+  const scattered = tensors.map(({ name, shape, data }) => ({ name, shape, runs: [data] }));
+  const chunks = safetensorsChunks(scattered, metadata);
+  const file = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    file.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return file;
+}
+
+/**
+ * The bytes of {@link encodeSafetensors} as header and data, without a copy of the data: the chunks are views of
+ * the tensors' arrays, which must not change until they are written.
+ */
+export function safetensorsChunks(
+  tensors: readonly ScatteredTensor[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array[] {
   const header: Record<string, unknown> = { __metadata__: metadata };
+  const data: Uint8Array[] = [];
   let offset = 0;
-  for (const { name, shape, data } of tensors) {
-    const end = offset + data.byteLength;
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, end] };
-    offset = end;
+  for (const { name, shape, runs } of tensors) {
+    const begin = offset;
+    for (const run of runs) {
+      data.push(new Uint8Array(run.buffer, run.byteOffset, run.byteLength));
+      offset += run.byteLength;
+    }
+    header[name] = { dtype: "F32", shape, data_offsets: [begin, offset] };
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const headerLength = Math.ceil(json.length / 8) * 8;
-  const file = new Uint8Array(8 + headerLength + offset);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true);
-  file.fill(0x20, 8, 8 + headerLength);
-  file.set(json, 8);
-  let at = 8 + headerLength;
-  for (const { data } of tensors) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  return file;
+  const head = new Uint8Array(8 + headerLength);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerLength), true);
+  head.fill(0x20, 8);
+  head.set(json, 8);
+  return [head, ...data];
 }
 
 interface HeaderEntry {

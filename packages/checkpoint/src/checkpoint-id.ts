@@ -1,0 +1,31 @@
+/** Which checkpoint of a store. */
+export interface CheckpointId {
+  /** Grows with every checkpoint of a store, from 1, over all coordinators. */
+  readonly sequence: number;
+  /** Generation of the coordinator that wrote it. */
+  readonly coordinatorEpoch: number;
+}
+
+const folderPattern = /^checkpoint-(\d{1,15})-e(\d{1,15})$/;
+
+/** Name of the checkpoint's folder inside the store. */
+export function folderNameOf({ sequence, coordinatorEpoch }: CheckpointId): string {
+  return `checkpoint-${sequence}-e${coordinatorEpoch}`;
+}
+
+/** The inverse of {@link folderNameOf}; undefined for any other name. */
+export function parseFolderName(name: string): CheckpointId | undefined {
+  const match = folderPattern.exec(name);
+  if (match === null) return undefined;
+  const id = { sequence: Number(match[1]), coordinatorEpoch: Number(match[2]) };
+  // Written with leading zeros it would be a second folder of the same checkpoint.
+  return folderNameOf(id) === name ? id : undefined;
+}
+
+/**
+ * Sorts newest first. The coordinator epoch goes before the sequence: what a coordinator wrote after another had
+ * taken over is older than all that the other wrote.
+ */
+export function compareNewestFirst(a: CheckpointId, b: CheckpointId): number {
+  return b.coordinatorEpoch - a.coordinatorEpoch || b.sequence - a.sequence;
+}

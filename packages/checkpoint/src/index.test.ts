@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import * as api from "./index.ts";
+
+test("the public names are these", () => {
+  expect(Object.keys(api).sort()).toEqual([
+    "Bitmap",
+    "checkpointFormatVersion",
+    "commitCheckpoint",
+    "commonPushIds",
+    "compareNewestFirst",
+    "coordinatorFiles",
+    "decodeCheckpointManifest",
+    "decodeCoordinatorPart",
+    "decodeSafetensors",
+    "decodeServerPart",
+    "encodeCheckpointManifest",
+    "encodeCoordinatorPart",
+    "encodeSafetensors",
+    "encodeServerPart",
+    "findProbe",
+    "folderNameOf",
+    "intersectPushIds",
+    "listCheckpoints",
+    "loadLatest",
+    "manifestFile",
+    "nodeFileSystem",
+    "parseFolderName",
+    "partBytesMax",
+    "placeProbe",
+    "planRetention",
+    "readPart",
+    "reassign",
+    "recutSlices",
+    "removeCheckpoints",
+    "removeProbe",
+    "restoreLedger",
+    "slotFile",
+    "stateFile",
+    "weightsFile",
+    "writePart",
+  ]);
+});
