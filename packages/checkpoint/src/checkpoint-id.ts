@@ -1,3 +1,5 @@
+import { DownpourError } from "@downpour/errors";
+
 /** Which checkpoint of a store. */
 export interface CheckpointId {
   /** Grows with every checkpoint of a store, from 1, over all coordinators. */
@@ -28,4 +30,30 @@ export function parseFolderName(name: string): CheckpointId | undefined {
  */
 export function compareNewestFirst(a: CheckpointId, b: CheckpointId): number {
   return b.coordinatorEpoch - a.coordinatorEpoch || b.sequence - a.sequence;
+}
+
+/**
+ * The checkpoint that a coordinator writes next: the sequence goes on over all that the store has, whole or not, so that
+ * no folder is written into twice.
+ * @param known what `listCheckpoints` found
+ * @throws failedPrecondition: one of a higher coordinator epoch is among them
+ */
+export function nextCheckpointId(known: readonly CheckpointId[], coordinatorEpoch: number): CheckpointId {
+  refuseFenced(known, coordinatorEpoch);
+  return { sequence: Math.max(0, ...known.map(({ sequence }) => sequence)) + 1, coordinatorEpoch };
+}
+
+/**
+ * A coordinator that another has taken over from must not make the newest checkpoint.
+ * @throws failedPrecondition: the store has a checkpoint of a higher coordinator epoch, finished or not
+ */
+export function refuseFenced(known: readonly CheckpointId[], coordinatorEpoch: number): void {
+  const higher = known.find((id) => id.coordinatorEpoch > coordinatorEpoch);
+  if (higher === undefined) return;
+  throw new DownpourError(
+    "failedPrecondition",
+    `this coordinator has epoch ${coordinatorEpoch}, but the store has ${folderNameOf(higher)}: another coordinator ` +
+      "has taken over. One that starts with an old store needs a higher epoch than all in it",
+    { facts: { coordinatorEpoch, higher: higher.coordinatorEpoch } },
+  );
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { isPartName } from "./part-names.ts";
+import { isPartName, partBytesMax } from "./part-names.ts";
 
 /** The only version of the format so far. */
 export const checkpointFormatVersion = 1;
@@ -18,7 +18,9 @@ const schema = z.strictObject({
   parameters: z.strictObject({ fingerprint: sha256, length: count }),
   serverCount: z.int().min(1),
   validation: z.strictObject({ loss: z.number(), accuracy: z.number() }).nullable(),
-  files: z.array(z.strictObject({ file: z.string().refine(isPartName), bytes: count, sha256 })),
+  files: z.array(
+    z.strictObject({ file: z.string().refine(isPartName), bytes: count.max(partBytesMax), sha256 }),
+  ),
 });
 
 /** A file of a checkpoint. */

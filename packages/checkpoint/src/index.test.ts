@@ -23,6 +23,7 @@ test("the public names are these", () => {
     "listCheckpoints",
     "loadLatest",
     "manifestFile",
+    "nextCheckpointId",
     "nodeFileSystem",
     "parseFolderName",
     "partBytesMax",

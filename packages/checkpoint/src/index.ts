@@ -5,7 +5,13 @@ export type {
   UnusableReason,
   UsableCheckpoint,
 } from "./checkpoint-entry.ts";
-export { type CheckpointId, compareNewestFirst, folderNameOf, parseFolderName } from "./checkpoint-id.ts";
+export {
+  type CheckpointId,
+  compareNewestFirst,
+  folderNameOf,
+  nextCheckpointId,
+  parseFolderName,
+} from "./checkpoint-id.ts";
 export {
   type CheckpointManifest,
   checkpointFormatVersion,
@@ -25,6 +31,7 @@ export { type FileSystem, nodeFileSystem } from "./file-system.ts";
 export {
   coordinatorFiles,
   manifestFile,
+  partBytesMax,
   type ServerPlace,
   slotFile,
   stateFile,
@@ -52,4 +59,4 @@ export {
   restoreLedger,
   type SettledEpoch,
 } from "./stored-ledger.ts";
-export { commitCheckpoint, partBytesMax, writePart } from "./write-checkpoint.ts";
+export { commitCheckpoint, writePart } from "./write-checkpoint.ts";

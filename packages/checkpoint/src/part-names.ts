@@ -50,6 +50,9 @@ export function slotFile(place: ServerPlace, slotName: string): string {
   return `${stem(place)}.slot-${slotName}.safetensors`;
 }
 
+/** The longest part, in bytes: what one array can hold when it is read. More servers make parts shorter. */
+export const partBytesMax = 4 * 1024 ** 3;
+
 const partPattern = /^[a-z][A-Za-z0-9-]{0,99}(\.[A-Za-z0-9-]{1,99}){1,3}$/;
 
 /** Whether a name can be that of a part: no folder, no hidden or temporary file, not the manifest. */

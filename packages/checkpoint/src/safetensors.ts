@@ -68,7 +68,8 @@ interface HeaderEntry {
 }
 
 /**
- * Decodes the float32 tensors of a safetensors file, by name.
+ * Decodes the float32 tensors of a safetensors file, by name: as views of the file where they lie at multiples of 4
+ * bytes, else as copies.
  * @param source named in errors
  * @throws corruptData: the file is cut short, its header is no JSON, or a tensor is not float32
  */
@@ -80,22 +81,30 @@ export function decodeSafetensors(file: Uint8Array, source: string): Map<string,
   const dataStart = 8 + Number(view.getBigUint64(0, true));
   if (dataStart > file.byteLength)
     throw torn(`the header ends at ${dataStart}, the file at ${file.byteLength}`);
-  let header: Record<string, HeaderEntry>;
+  let header: Partial<Record<string, HeaderEntry>> | null;
   try {
     header = JSON.parse(new TextDecoder().decode(file.subarray(8, dataStart))) as typeof header;
   } catch (error) {
     throw torn(messageOf(error));
   }
   const tensors = new Map<string, Float32Array>();
-  for (const [name, entry] of Object.entries(header)) {
+  for (const [name, entry] of Object.entries(header ?? {})) {
     if (name === "__metadata__") continue;
-    const [begin, end] = entry.data_offsets;
-    if (entry.dtype !== "F32" || dataStart + end > file.byteLength) {
-      throw torn(`${name} is ${entry.dtype} up to byte ${dataStart + end} of ${file.byteLength}`);
+    const [begin = -1, end = -1] = entry?.data_offsets ?? [];
+    if (!(begin >= 0 && end >= begin && (end - begin) % Float32Array.BYTES_PER_ELEMENT === 0)) {
+      throw torn(`${name} lies at bytes ${begin} to ${end} of the data`);
     }
-    // A copy, since the bytes may lie at any alignment. (A Buffer's own slice would be a view.)
-    const bytes = new Uint8Array(file.subarray(dataStart + begin, dataStart + end));
-    tensors.set(name, new Float32Array(bytes.buffer));
+    if (entry?.dtype !== "F32" || dataStart + end > file.byteLength) {
+      throw torn(`${name} is ${entry?.dtype} up to byte ${dataStart + end} of ${file.byteLength}`);
+    }
+    tensors.set(name, floatsOf(file.subarray(dataStart + begin, dataStart + end)));
   }
   return tensors;
+}
+
+function floatsOf(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % Float32Array.BYTES_PER_ELEMENT === 0;
+  // (A Buffer's own slice would be a view.)
+  const { buffer, byteOffset, byteLength } = aligned ? bytes : new Uint8Array(bytes);
+  return new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
 }

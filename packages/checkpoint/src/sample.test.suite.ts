@@ -129,16 +129,19 @@ export function checkpointManifest(
   };
 }
 
-/** Writes and commits a checkpoint of two servers; its content follows from its sequence. */
+/** Writes and commits a checkpoint, of two servers unless told otherwise; its content follows from its sequence. */
 export async function writeSample(
   store: string,
   id: CheckpointId,
   change: Partial<CheckpointManifest> = {},
   files?: FileSystem,
 ): Promise<CheckpointManifest> {
+  const { serverCount = 2 } = change;
   const records: PartRecord[] = [];
-  for (const part of sampleParts(2, id.sequence)) records.push(await writePart(store, id, part, files));
-  const committed = checkpointManifest(id, 2, records, change);
+  for (const part of sampleParts(serverCount, id.sequence)) {
+    records.push(await writePart(store, id, part, files));
+  }
+  const committed = checkpointManifest(id, serverCount, records, change);
   await commitCheckpoint(store, committed, files);
   return committed;
 }

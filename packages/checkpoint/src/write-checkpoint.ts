@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DownpourError } from "@downpour/errors";
-import { type CheckpointId, folderNameOf, parseFolderName } from "./checkpoint-id.ts";
+import { type CheckpointId, folderNameOf, parseFolderName, refuseFenced } from "./checkpoint-id.ts";
 import {
   type CheckpointManifest,
   decodeCheckpointManifest,
@@ -10,11 +10,8 @@ import {
 import { isTemporary, syncFolder, writeDurably } from "./durable-file.ts";
 import { type FileSystem, fileErrorCode, nodeFileSystem, storeError } from "./file-system.ts";
 import { readManifestText } from "./manifest-file.ts";
-import { checkPartName, manifestFile, requiredFiles } from "./part-names.ts";
+import { checkPartName, manifestFile, partBytesMax, requiredFiles } from "./part-names.ts";
 import type { PartContent } from "./server-part.ts";
-
-/** The longest part, in bytes: what one array can hold when it is read. More servers make parts shorter. */
-export const partBytesMax = 4 * 1024 ** 3;
 
 /**
  * Writes one part of a checkpoint that is not committed yet; its folder is made where need be, the store's is not.
@@ -75,9 +72,9 @@ export async function commitCheckpoint(
 ): Promise<void> {
   const text = checkedText(manifest);
   const folder = join(store, folderNameOf(manifest));
-  await refuseFenced(store, manifest, files);
+  refuseFenced(await knownIds(store, files), manifest.coordinatorEpoch);
   const committed = await readManifestText(folder, files);
-  if (committed === text) return;
+  if (committed === text) return makeDurable(folder, files);
   if (committed !== undefined) {
     throw new DownpourError(
       "failedPrecondition",
@@ -86,7 +83,17 @@ export async function commitCheckpoint(
   }
   for (const part of manifest.files) await checkWritten(folder, part, files);
   await removeTemporaries(folder, files);
+  // Whoever made the folder may have died before its name was safe.
+  await makeDurable(store, files);
   await writeDurably(folder, manifestFile, [new TextEncoder().encode(text)], files);
+}
+
+async function makeDurable(folder: string, files: FileSystem): Promise<void> {
+  try {
+    await syncFolder(folder, files);
+  } catch (error) {
+    throw storeError(error, `fsync of ${folder} failed`);
+  }
 }
 
 function checkedText(manifest: CheckpointManifest): string {
@@ -108,21 +115,12 @@ function checkedText(manifest: CheckpointManifest): string {
   return text;
 }
 
-/** A coordinator that another has taken over from must not make the newest checkpoint. */
-async function refuseFenced(store: string, id: CheckpointId, files: FileSystem): Promise<void> {
-  let names: string[];
+async function knownIds(store: string, files: FileSystem): Promise<CheckpointId[]> {
   try {
-    names = await files.readdir(store);
+    return (await files.readdir(store)).map(parseFolderName).filter((id) => id !== undefined);
   } catch (error) {
     throw storeError(error, `reading ${store} failed`);
   }
-  const higher = names.find((name) => (parseFolderName(name)?.coordinatorEpoch ?? 0) > id.coordinatorEpoch);
-  if (higher === undefined) return;
-  throw new DownpourError(
-    "failedPrecondition",
-    `${folderNameOf(id)} is of coordinator epoch ${id.coordinatorEpoch}, but ${store} has ${higher}: another ` +
-      "coordinator has taken over. One that starts with an old store needs a higher epoch than all in it",
-  );
 }
 
 async function checkWritten(folder: string, { file, bytes }: PartRecord, files: FileSystem): Promise<void> {
