@@ -28,6 +28,7 @@ export {
   type RandomState,
 } from "./coordinator-part.ts";
 export { type FileSystem, nodeFileSystem } from "./file-system.ts";
+export { readCoordinatorPart, readServerStates, readSlices } from "./load-slices.ts";
 export {
   coordinatorFiles,
   manifestFile,
@@ -52,6 +53,7 @@ export { removeCheckpoints } from "./remove-checkpoints.ts";
 export { planRetention, type Removal, type RetentionPolicy } from "./retention.ts";
 export { decodeSafetensors, encodeSafetensors, type NamedTensor } from "./safetensors.ts";
 export { decodeServerPart, encodeServerPart, type PartContent } from "./server-part.ts";
+export type { ServerState, SliceState } from "./server-state.ts";
 export type { ServerSnapshot, SliceSnapshot, StepSize } from "./slice-snapshot.ts";
 export {
   type RestoredEpoch,

@@ -29,8 +29,8 @@ export interface RecutOptions {
  * lacked it never get it; or as not applied, and the elements of those that had it get it twice, the second time
  * computed on later weights. This does the second: no example is left out, and what is too much is an ordinary gradient
  * more. It concerns only batches that were under way between the first and the last slice's snapshot, once each per
- * resume, in part of the parameter vector. The ledger must be restored from the *new* push ids (`restoreLedger`), which
- * reopens exactly these batches; it then proves that every batch was counted once, while for them "applied once per
+ * resume, in part of the parameter vector. `restoreLedger` reopens exactly these batches, since what all new slices have
+ * is what all old ones had; the ledger then proves that every batch was counted once, while for them "applied once per
  * slice" no longer holds element by element.
  *
  * Counts are taken as follows. Slices that gradients update have the highest of the counts: a bias correction as of
@@ -142,7 +142,7 @@ function coveringSlices(source: readonly SliceSnapshot[], range: SliceRange): Sl
 /** What each of another number of servers gets. */
 export interface Reassignment {
   readonly servers: readonly ServerSnapshot[];
-  /** All new slices, by slice index: what `restoreLedger` needs the push ids of. */
+  /** All new slices, by slice index: their push ids together are those of the old ones. */
   readonly slices: readonly SliceSnapshot[];
 }
 

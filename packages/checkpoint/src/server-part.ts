@@ -1,5 +1,5 @@
 import { DownpourError } from "@downpour/errors";
-import type { Manifest } from "@downpour/parameter-vector";
+import type { Manifest, SliceRange } from "@downpour/parameter-vector";
 import { type ServerPlace, slotFile, stateFile, weightsFile } from "./part-names.ts";
 import { decodeSafetensors, type ScatteredTensor, safetensorsChunks } from "./safetensors.ts";
 import { decodeServerState, encodeServerState, type SliceState } from "./server-state.ts";
@@ -85,6 +85,7 @@ function isZero(run: Float32Array): boolean {
  * The inverse of {@link encodeServerPart}, bit for bit.
  * @param read the content of a file of the same checkpoint, its checksum verified
  * @param where the checkpoint, named in errors
+ * @param needed slices to give back; files that have nothing of them are not read. Left out: all
  * @throws corruptData: what is in the files does not belong together, or is of another model
  */
 export async function decodeServerPart(
@@ -92,6 +93,7 @@ export async function decodeServerPart(
   place: ServerPlace,
   read: (file: string) => Promise<Uint8Array>,
   where: string,
+  needed: (range: SliceRange) => boolean = () => true,
 ): Promise<ServerSnapshot> {
   const { serverIndex, serverCount } = place;
   const state = decodeServerState(manifest, await read(stateFile(place)), `${where}/${stateFile(place)}`);
@@ -101,16 +103,22 @@ export async function decodeServerPart(
       `${where}/${stateFile(place)} says that it is of server ${state.serverIndex} of ${state.serverCount}`,
     );
   }
-  const load = async (slices: readonly SliceState[], file: string) => {
-    const arrays = slices.map(({ range }) => ({ range, data: new Float32Array(range.length) }));
-    decodeArrays(manifest, arrays, await read(file), `${where}/${file}`);
+  const kept = state.slices.filter(({ range }) => needed(range));
+  const load = async (file: string, stored: readonly SliceState[]) => {
+    const arrays = kept
+      .filter((slice) => stored.includes(slice))
+      .map(({ range }) => ({ range, data: new Float32Array(range.length) }));
+    if (arrays.length > 0) {
+      const ranges = stored.map(({ range }) => range);
+      decodeArrays(manifest, ranges, arrays, await read(file), `${where}/${file}`);
+    }
     return new Map(arrays.map(({ range, data }) => [range.sliceIndex, data]));
   };
-  const weights = await load(state.slices, weightsFile(place));
+  const weights = await load(weightsFile(place), state.slices);
   const trained = state.slices.filter((slice) => !slice.isStatistic);
   const slots = new Map<string, ReadonlyMap<number, Float32Array>>();
-  for (const name of state.slotNames) slots.set(name, await load(trained, slotFile(place, name)));
-  const slices = state.slices.map((slice) => {
+  for (const name of state.slotNames) slots.set(name, await load(slotFile(place, name), trained));
+  const slices = kept.map((slice) => {
     const index = slice.range.sliceIndex;
     const own = slice.isStatistic
       ? []
@@ -120,17 +128,16 @@ export async function decodeServerPart(
   return { serverIndex, serverCount, batchesPerEpoch: state.batchesPerEpoch, slices };
 }
 
+/** @param stored slices of which the file has elements; `arrays` are those of some of them */
 function decodeArrays(
   manifest: Manifest,
+  stored: readonly SliceRange[],
   arrays: readonly SliceArray[],
   bytes: Uint8Array,
   source: string,
 ): void {
   const tensors = decodeSafetensors(bytes, source);
-  for (const { name, offset, length, isPadding } of tensorPieces(
-    manifest,
-    arrays.map(({ range }) => range),
-  )) {
+  for (const { name, offset, length, isPadding } of tensorPieces(manifest, stored)) {
     const found = tensors.get(name);
     if (found === undefined && isPadding) continue;
     if (found?.length !== length) {
