@@ -20,6 +20,7 @@ export function isTemporary(name: string): boolean {
  * was, unless the very last step failed.
  *
  * @param chunks must not change before the promise resolves
+ * @param beforeRename throws where the file must not get its name any more
  * @throws resourceExhausted: the disk is full; environment: the folder can't be written; notFound: it is not there
  */
 export async function writeDurably(
@@ -27,11 +28,13 @@ export async function writeDurably(
   file: string,
   chunks: readonly Uint8Array[],
   files: FileSystem,
+  beforeRename: () => Promise<void> = async () => undefined,
 ): Promise<PartRecord> {
   const temporary = join(folder, `.${file}.tmp-${randomUUID().slice(0, 8)}`);
   const path = join(folder, file);
   try {
     const written = await writeNew(temporary, chunks, files);
+    await beforeRename();
     await files.rename(temporary, path);
     await syncFolder(folder, files);
     return { file, ...written };

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { compareNewestFirst } from "./checkpoint-id.ts";
-import type { CheckpointManifest } from "./checkpoint-manifest.ts";
+import type { CheckpointManifest, PartRecord } from "./checkpoint-manifest.ts";
 import { decodeCoordinatorPart } from "./coordinator-part.ts";
+import { nodeFileSystem } from "./file-system.ts";
 import { listCheckpoints, loadLatest, readPart } from "./read-checkpoint.ts";
 import { removeCheckpoints } from "./remove-checkpoints.ts";
 import {
@@ -290,6 +291,21 @@ describe("committing", () => {
       expect.objectContaining({ code: "failedPrecondition" }),
     );
     expect(await listCheckpoints(store)).toMatchObject([{ kind: "usable" }]);
+  });
+
+  it("holds against a slow writer that ends after another has written its part and the checkpoint is committed", async () => {
+    const records: PartRecord[] = [];
+    for (const part of sampleParts(2, 1)) records.push(await writePart(store, first, part));
+    const late = { file: "server-0-of-2.state.json", chunks: [Buffer.from("older")] };
+    const open = (async (...given: Parameters<typeof nodeFileSystem.open>) => {
+      if (given[1] === "wx") await commitCheckpoint(store, checkpointManifest(first, 2, records));
+      return nodeFileSystem.open(...given);
+    }) as typeof nodeFileSystem.open;
+    await expect(writePart(store, first, late, { ...nodeFileSystem, open })).rejects.toThrow(
+      expect.objectContaining({ code: "failedPrecondition" }),
+    );
+    expect(await listCheckpoints(store)).toMatchObject([{ kind: "usable" }]);
+    expect(await filesBelow(store)).toHaveLength(14);
   });
 
   it("is refused to a coordinator that another has taken over from, even before the other has committed", async () => {

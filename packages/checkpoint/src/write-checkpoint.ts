@@ -39,13 +39,16 @@ export async function writePart(
     );
   }
   await makeFolder(store, folder, files);
-  if ((await readManifestText(folder, files)) !== undefined) {
+  const refuseCommitted = async () => {
+    if ((await readManifestText(folder, files)) === undefined) return;
     throw new DownpourError(
       "failedPrecondition",
       `${folder} is committed; its part ${file} can't be written again. Write under the next sequence number`,
     );
-  }
-  return writeDurably(folder, file, chunks, files);
+  };
+  await refuseCommitted();
+  // Asked again at the end: a slow writer whose work another has done must not damage what was committed meanwhile.
+  return writeDurably(folder, file, chunks, files, refuseCommitted);
 }
 
 async function makeFolder(store: string, folder: string, files: FileSystem): Promise<void> {
