@@ -1,4 +1,4 @@
-import { Bitmap } from "./bitmap.ts";
+import { Bitmap } from "@downpour/checkpoint";
 import type { EpochFacts } from "./ledger-account.ts";
 import type { BatchEnd, BatchOutcome, EpochSnapshot } from "./ledger-types.ts";
 

@@ -1,10 +1,10 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { decodeSafetensors, encodeSafetensors } from "@downpour/checkpoint";
 import { DownpourError } from "@downpour/errors";
 import { elementCount, type Manifest } from "@downpour/parameter-vector";
 import type * as tf from "@tensorflow/tfjs";
 import type { DatasetFacts } from "./input-service.ts";
-import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 import type { Tensorflow } from "./tensorflow.ts";
 
 /** Writes a file so that a reader never sees half of it. */

@@ -3,6 +3,25 @@ import { describe, expect, it } from "vitest";
 import { Bitmap } from "./bitmap.ts";
 
 describe("Bitmap", () => {
+  it("intersects as sets do, and refuses one of another size", () => {
+    const numbers = fc.uniqueArray(fc.nat({ max: 69 }));
+    const bitmapOf = (members: readonly number[]) => {
+      const bitmap = new Bitmap(70);
+      for (const index of members) bitmap.add(index);
+      return bitmap;
+    };
+    fc.assert(
+      fc.property(numbers, numbers, (a, b) => {
+        const bitmap = bitmapOf(a);
+        bitmap.intersectInPlace(bitmapOf(b));
+        const expected = a.filter((index) => b.includes(index)).sort((x, y) => x - y);
+        expect(bitmap.toArray()).toEqual(expected);
+        expect(bitmap.count).toBe(expected.length);
+      }),
+    );
+    expect(() => new Bitmap(70).intersectInPlace(new Bitmap(71))).toThrow("of 70 bits meets one of 71");
+  });
+
   it("agrees with a Set over any additions and removals, and survives its text form", () => {
     const move = fc.record({ add: fc.boolean(), index: fc.nat({ max: 69 }) });
     fc.assert(

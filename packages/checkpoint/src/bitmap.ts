@@ -57,6 +57,21 @@ export class Bitmap {
     return members;
   }
 
+  /** Takes out every number that is not in the other set, which must be of the same size. */
+  intersectInPlace(other: Bitmap): void {
+    if (other.size !== this.size) {
+      throw new DownpourError("internal", `a bitmap of ${this.size} bits meets one of ${other.size}`, {
+        facts: { size: this.size, other: other.size },
+      });
+    }
+    this.#count = 0;
+    for (const [at, byte] of this.#bytes.entries()) {
+      const common = byte & (other.#bytes[at] ?? 0);
+      this.#bytes[at] = common;
+      for (let rest = common; rest !== 0; rest &= rest - 1) this.#count += 1;
+    }
+  }
+
   /** Base64 of the bytes, trailing zero bytes left out. */
   toBase64(): string {
     let length = this.#bytes.length;

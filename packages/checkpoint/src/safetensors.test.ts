@@ -15,6 +15,13 @@ function parse(file: Uint8Array): {
   return { header, data: file.subarray(8 + headerLength), headerLength };
 }
 
+/** A file of this header and 8 bytes of data. */
+function withHeader(json: string): Uint8Array {
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, Buffer.from(json), Buffer.alloc(8)]);
+}
+
 describe("encodeSafetensors", () => {
   const tensors = [
     { name: "a/kernel", shape: [2, 1], data: Float32Array.of(1, -2) },
@@ -63,6 +70,12 @@ describe("decodeSafetensors", () => {
     ["an empty file", new Uint8Array(), /0 bytes, expected at least 8/],
     ["a header that is cut short", file.subarray(0, 20), /the header ends at \d+, the file at 20/],
     ["data that are cut short", file.subarray(0, -1), /x is no safetensors file: b is F32 up to byte/],
+    [
+      "a tensor of 3 bytes",
+      withHeader('{"b":{"dtype":"F32","data_offsets":[0,3]}}'),
+      /b lies at bytes 0 to 3/,
+    ],
+    ["a tensor without place", withHeader('{"b":null}'), /b lies at bytes -1 to -1/],
     ["another kind of file", new TextEncoder().encode("\u0008\0\0\0\0\0\0\0not json"), /no safetensors file/],
   ])("refuses %s, naming it", (_, bytes, expected) => {
     expect(() => decodeSafetensors(bytes, "x")).toThrow(expected);
