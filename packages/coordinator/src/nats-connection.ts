@@ -96,6 +96,11 @@ export class NatsConnection {
     return this.#connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
   }
 
+  /** How long a call may take: the wait for a connection, and that for the answer. */
+  get patienceMs(): number {
+    return 2 * this.#requestTimeoutMs;
+  }
+
   /**
    * Makes a call once the connection stands, and says in people's words what failed. A call that failed as
    * unavailable may have been carried out all the same.
@@ -148,7 +153,12 @@ export class NatsConnection {
       });
     }
     if (this.#connected && !this.#connection.isClosed()) return;
-    throw new DownpourError(
+    throw this.lostError(what);
+  }
+
+  /** The error of a call that found no connection for too long. */
+  lostError(what: string): DownpourError {
+    return new DownpourError(
       "unavailable",
       `the connection to NATS at ${this.servers} is lost, so it could not ${what}; start the server again, or ` +
         "restore the network, and try again",

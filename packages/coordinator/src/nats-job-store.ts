@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import { DiscardPolicy, headers, RetentionPolicy, StorageType, type StoredMsg } from "nats";
 import {
@@ -6,6 +7,7 @@ import {
   type DeleteResult,
   type JobStore,
   type PutResult,
+  type StoreConflict,
   type StoreEntry,
   storeClosedError,
 } from "./job-store.ts";
@@ -20,7 +22,7 @@ interface Last {
   readonly value: string | undefined;
 }
 
-/** A creation or list that other writers come before so often gives up. */
+/** A write or list that other writers come before so often gives up. */
 const attemptsMax = 20;
 
 /** Values that `list` asks for at once. */
@@ -35,21 +37,29 @@ const operationHeader = "KV-Operation";
  *
  * - A revision is the sequence of the write in the bucket's stream. A deletion is a write too, so no revision comes
  *   back.
+ * - A write compares the sequence of the whole bucket, not only that of its key: a cluster of NATS 2.9 checks the
+ *   latter before it has agreed on the order of writes, and lets several pass (nats-server issue 4320). So writers of
+ *   different keys make each other try again; after 20 attempts in a row, a write fails as unavailable.
  * - Reads are answered by the node that leads the stream, not by replicas that may lag. For a moment around a change
  *   of leader a read may show an older value; writes compare and set against the latest all the same.
  * - `list` takes the names of all keys as of one sequence of the stream, then the values, and begins again when one
  *   of them was written since: what it returns is as of that sequence. Where others write the same keys without
  *   pause, it fails as unavailable after 20 attempts.
- * - While no server is reachable or too few nodes are up, calls wait, each for at most twice `requestTimeoutMs`, and
- *   then fail as unavailable. A write that failed so may have been carried out: read the key to learn it.
+ * - While no server is reachable or too few nodes are up, calls wait for some `requestTimeoutMs` and then fail as
+ *   unavailable. A write that failed so may have been carried out: read the key to learn it.
  */
 export class NatsJobStore implements JobStore {
   readonly #job: string;
   readonly #connection: NatsConnection;
   readonly #stream: string;
+  /** A sequence that the stream has reached: its last one, if nobody else writes. */
+  #sequence: number;
+  /** Settled when the write before is over. */
+  #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  private constructor(job: string, connection: NatsConnection) {
+  private constructor(job: string, connection: NatsConnection, sequence: number) {
+    this.#sequence = sequence;
     this.#job = job;
     this.#connection = connection;
     this.#stream = bucketStreamOf(job);
@@ -75,8 +85,8 @@ export class NatsJobStore implements JobStore {
         deny_delete: true,
         allow_direct: false,
       };
-      await ensureStream(connection, settings);
-      return new NatsJobStore(job, connection);
+      const { state } = await ensureStream(connection, settings);
+      return new NatsJobStore(job, connection, state.last_seq);
     } catch (error) {
       await connection.close();
       throw error;
@@ -92,34 +102,14 @@ export class NatsJobStore implements JobStore {
   async put(key: string, value: string, expectedRevision: number | undefined): Promise<PutResult> {
     this.#check(key);
     checkStoreValue(key, value);
-    const what = `put the key ${key}`;
-    for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
-      const before = await this.#last(key);
-      const deleted = before !== undefined && before.value === undefined;
-      // A deletion has a sequence of its own, which is nobody's revision.
-      if (deleted && before.sequence === expectedRevision)
-        return { kind: "conflict", actualRevision: undefined };
-      const revision = await this.#write(
-        what,
-        key,
-        value,
-        expectedRevision ?? (deleted ? before.sequence : 0),
-      );
-      if (revision !== undefined) return { kind: "stored", revision };
-      const actualRevision = (await this.get(key))?.revision;
-      if (actualRevision !== expectedRevision) return { kind: "conflict", actualRevision };
-    }
-    throw this.#crowded(what);
+    const written = await this.#write(`put the key ${key}`, key, value, expectedRevision);
+    return typeof written === "number" ? { kind: "stored", revision: written } : written;
   }
 
   async delete(key: string, expectedRevision: number): Promise<DeleteResult> {
     this.#check(key);
-    const last = await this.#last(key);
-    const isMark = last !== undefined && last.value === undefined && last.sequence === expectedRevision;
-    if (isMark || last === undefined) return { kind: "conflict", actualRevision: undefined };
-    const done = await this.#write(`delete the key ${key}`, key, undefined, expectedRevision);
-    if (done !== undefined) return { kind: "deleted" };
-    return { kind: "conflict", actualRevision: (await this.get(key))?.revision };
+    const written = await this.#write(`delete the key ${key}`, key, undefined, expectedRevision);
+    return typeof written === "number" ? { kind: "deleted" } : written;
   }
 
   async list(prefix: string): Promise<readonly StoreEntry[]> {
@@ -171,26 +161,62 @@ export class NatsJobStore implements JobStore {
     });
   }
 
-  /**
-   * Writes if the last sequence of the key's subject is that one (0: there is none), and answers the new one.
-   * @param value undefined to mark the key as deleted
-   */
+  /** Writes of one store take turns: they would only be in each other's way. Undefined marks a key as deleted. */
   #write(
     what: string,
     key: string,
     value: string | undefined,
-    lastSubjectSequence: number,
+    expectedRevision: number | undefined,
+  ): Promise<number | StoreConflict> {
+    const beganMs = performance.now();
+    const write = this.#turn.then(() => {
+      if (performance.now() - beganMs > this.#connection.patienceMs) throw this.#connection.lostError(what);
+      return this.#writeNow(what, key, value, expectedRevision);
+    });
+    this.#turn = write.catch(() => undefined);
+    return write;
+  }
+
+  async #writeNow(
+    what: string,
+    key: string,
+    value: string | undefined,
+    expectedRevision: number | undefined,
+  ): Promise<number | StoreConflict> {
+    for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
+      // First the sequence, then the key: so the key can't have changed before that sequence unseen.
+      const sequence = attempt === 1 ? this.#sequence : await this.#lastSequence(what);
+      const actualRevision = (await this.get(key))?.revision;
+      if (actualRevision !== expectedRevision) return { kind: "conflict", actualRevision };
+      const written = await this.#append(what, key, value, sequence);
+      if (written !== undefined) {
+        this.#sequence = written;
+        return written;
+      }
+      await sleep(Math.random() * attempt);
+    }
+    throw this.#crowded(what);
+  }
+
+  async #lastSequence(what: string): Promise<number> {
+    const info = await this.#call(what, () => this.#connection.manager.streams.info(this.#stream));
+    return info.state.last_seq;
+  }
+
+  /** Writes if the stream's last sequence is that one, and answers the new one; else undefined. */
+  #append(
+    what: string,
+    key: string,
+    value: string | undefined,
+    lastSequence: number,
   ): Promise<number | undefined> {
     return this.#call(what, async () => {
       const marks = headers();
       if (value === undefined) marks.set(operationHeader, "DEL");
       try {
-        const written = await this.#connection.streams.publish(
-          keySubjectOf(this.#job, key),
-          Buffer.from(value ?? ""),
-          { headers: marks, expect: { lastSubjectSequence } },
-        );
-        return written.seq;
+        const subject = keySubjectOf(this.#job, key);
+        const options = { headers: marks, expect: { lastSequence } };
+        return (await this.#connection.streams.publish(subject, Buffer.from(value ?? ""), options)).seq;
       } catch (error) {
         if (isWrongLastSequence(error)) return undefined;
         throw error;
