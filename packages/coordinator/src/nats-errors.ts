@@ -3,7 +3,7 @@ import { ErrorCode as NatsCode, NatsError } from "nats";
 
 /** Numbers of JetStream's errors, as its API documents them. */
 const apiCodes = {
-  replicasWithoutCluster: 10074,
+  noConsumer: 10014,
   noMessage: 10037,
   notEnabledForAccount: 10039,
   storageFull: 10047,
@@ -11,6 +11,7 @@ const apiCodes = {
   nameInUse: 10058,
   noStream: 10059,
   wrongLastSequence: 10071,
+  replicasWithoutCluster: 10074,
   notEnabled: 10076,
   streamFull: 10077,
 } as const;
@@ -26,6 +27,12 @@ export function isNoMessage(error: unknown): boolean {
 
 export function isNoStream(error: unknown): boolean {
   return apiCodeOf(error) === apiCodes.noStream;
+}
+
+/** The place of a reader is gone. */
+export function isNoConsumer(error: unknown): boolean {
+  const cause = error instanceof DownpourError ? error.cause : error;
+  return apiCodeOf(cause) === apiCodes.noConsumer;
 }
 
 /** Somebody else made the stream a moment ago, with other settings. */
