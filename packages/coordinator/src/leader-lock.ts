@@ -7,7 +7,7 @@ export interface LeaderLockOptions {
   readonly holder: string;
   /** Unlike that of every other lock object ever made: a random UUID. */
   readonly token: string;
-  /** A clock of this process that never goes back, in milliseconds (`performance.now`). Its zero may be anywhere. */
+  /** A clock of this process that never goes back, in milliseconds. Its zero may be anywhere. */
   readonly nowMs: () => number;
   /** The key of the lock; the default is "leader". Nobody else may write it. */
   readonly key?: string;

@@ -40,6 +40,9 @@ const operationHeader = "KV-Operation";
  * - A write compares the sequence of the whole bucket, not only that of its key: a cluster of NATS 2.9 checks the
  *   latter before it has agreed on the order of writes, and lets several pass (nats-server issue 4320). So writers of
  *   different keys make each other try again; after 20 attempts in a row, a write fails as unavailable.
+ * - A write that returned survives the death of the server's process. One copy does not survive a power cut for sure:
+ *   NATS forces its files to the disk only each two minutes (`sync_interval`). Three copies survive the loss of any
+ *   one machine.
  * - Reads are answered by the node that leads the stream, not by replicas that may lag. For a moment around a change
  *   of leader a read may show an older value; writes compare and set against the latest all the same.
  * - `list` takes the names of all keys as of one sequence of the stream, then the values, and begins again when one

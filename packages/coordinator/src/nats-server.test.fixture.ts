@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,6 +31,10 @@ export class NatsServer {
   async start(): Promise<void> {
     const child = spawn("nats-server", this.#arguments, { stdio: "ignore" });
     this.#process = child;
+    // Also when the tests end without a word.
+    const kill = () => child.kill("SIGKILL");
+    process.once("exit", kill);
+    child.once("exit", () => process.off("exit", kill));
     await until(`nats-server answers at ${this.address}`, async () => {
       if (child.exitCode !== null) throw new Error(`nats-server ended with status ${child.exitCode}`);
       return accepts(this.#port);
@@ -64,47 +69,44 @@ export interface NatsUnderTest {
 }
 
 /** One server with JetStream; `args` are added to its command line. */
-export async function startNats(...args: string[]): Promise<NatsUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), "downpour-nats-"));
-  const [port = 0] = await freePorts(1);
-  const server = new NatsServer(port, ["--jetstream", "--store_dir", folder, ...args]);
-  return started([server], folder);
+export function startNats(...args: string[]): Promise<NatsUnderTest> {
+  return started(1, (folder, [port = 0]) => [
+    new NatsServer(port, ["--jetstream", "--store_dir", folder, ...args]),
+  ]);
 }
 
 /** A server without JetStream. */
-export async function startPlainNats(): Promise<NatsUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), "downpour-nats-"));
-  const [port = 0] = await freePorts(1);
-  return started([new NatsServer(port, [])], folder);
+export function startPlainNats(): Promise<NatsUnderTest> {
+  return started(1, (_, [port = 0]) => [new NatsServer(port, [])]);
 }
 
 /** A server with settings that have no switch. */
-export async function startNatsWith(configuration: string): Promise<NatsUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), "downpour-nats-"));
-  const file = join(folder, "nats.conf");
-  await writeFile(file, configuration);
-  const [port = 0] = await freePorts(1);
-  return started([new NatsServer(port, ["--jetstream", "--store_dir", folder, "--config", file])], folder);
+export function startNatsWith(configuration: string): Promise<NatsUnderTest> {
+  return started(1, (folder, [port = 0]) => {
+    const file = join(folder, "nats.conf");
+    writeFileSync(file, configuration);
+    return [new NatsServer(port, ["--jetstream", "--store_dir", folder, "--config", file])];
+  });
 }
 
 /** Three nodes that know each other and keep replicas. They need some seconds to choose a leader. */
-export async function startNatsCluster(): Promise<NatsUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), "downpour-nats-"));
-  const ports = await freePorts(6);
-  const routes = ports.slice(3).map((port) => `nats://127.0.0.1:${port}`);
-  const servers = ports.slice(0, 3).map((port, i) => {
-    const names = ["--name", `node${i}`, "--cluster_name", "downpour"];
-    const cluster = ["--cluster", routes[i] ?? "", "--routes", routes.join(",")];
-    return new NatsServer(port, ["--jetstream", "--store_dir", join(folder, `${i}`), ...names, ...cluster]);
+export function startNatsCluster(): Promise<NatsUnderTest> {
+  return started(6, (folder, ports) => {
+    const routes = ports.slice(3).map((port) => `nats://127.0.0.1:${port}`);
+    return ports.slice(0, 3).map((port, i) => {
+      const store = ["--jetstream", "--store_dir", join(folder, `${i}`)];
+      const names = ["--name", `node${i}`, "--cluster_name", "downpour"];
+      const cluster = ["--cluster", routes[i] ?? "", "--routes", routes.join(",")];
+      return new NatsServer(port, [...store, ...names, ...cluster]);
+    });
   });
-  return started(servers, folder);
 }
 
-/** Asks until the answer is true. Throws after 30 seconds. */
+/** Asks until the answer is true. Throws after 60 seconds. */
 export async function until(what: string, answer: () => boolean | Promise<boolean>): Promise<void> {
   const startMs = performance.now();
   while (!(await answer())) {
-    if (performance.now() - startMs > 30_000) throw new Error(`waited 30 s in vain until ${what}`);
+    if (performance.now() - startMs > 60_000) throw new Error(`waited 60 s in vain until ${what}`);
     await sleep(20);
   }
 }
@@ -161,16 +163,26 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-async function started(servers: readonly NatsServer[], folder: string): Promise<NatsUnderTest> {
-  await Promise.all(servers.map((server) => server.start()));
-  return {
-    servers,
-    addresses: servers.map(({ address }) => address),
-    dispose: async () => {
+/** Another program may take a port in the moment before the server does: then other ports are tried. */
+async function started(
+  portCount: number,
+  make: (folder: string, ports: number[]) => readonly NatsServer[],
+): Promise<NatsUnderTest> {
+  for (let attempt = 1; ; attempt += 1) {
+    const folder = await mkdtemp(join(tmpdir(), "downpour-nats-"));
+    const servers = make(folder, await freePorts(portCount));
+    const dispose = async (): Promise<void> => {
       await Promise.all(servers.map((server) => server.stop()));
       await rm(folder, { recursive: true, force: true });
-    },
-  };
+    };
+    try {
+      await Promise.all(servers.map((server) => server.start()));
+      return { servers, addresses: servers.map(({ address }) => address), dispose };
+    } catch (error) {
+      await dispose();
+      if (attempt === 3) throw error;
+    }
+  }
 }
 
 function accepts(port: number): Promise<boolean> {
