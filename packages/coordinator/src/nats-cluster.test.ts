@@ -21,6 +21,8 @@ describe.skipIf(!hasNatsServer)(`NATS on three nodes${skippedReason}`, { timeout
   let nats: NatsUnderTest;
   beforeAll(async () => {
     nats = await startNatsCluster();
+    // The nodes need some seconds to gather.
+    await (await open()).close();
   }, timeout);
   afterAll(() => nats?.dispose());
 

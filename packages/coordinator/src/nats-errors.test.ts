@@ -25,6 +25,7 @@ it.each([
     "unavailable",
     "more than half of its nodes",
   ],
+  [answer(400, 10005, "no suitable peers for placement"), "unavailable", "is not ready (no suitable peers"],
   [answer(503, 10039, "JetStream not enabled for account"), "failedPrecondition", "runs without JetStream"],
   [answer(400, 10074, "replicas > 1 not supported"), "failedPrecondition", "ask for 1 replica"],
   [answer(500, 10047, "insufficient storage"), "resourceExhausted", "give JetStream more room"],

@@ -16,6 +16,12 @@ const apiCodes = {
   streamFull: 10077,
 } as const;
 
+/**
+ * The cluster is not complete, or has no leader now: what its nodes answer while they gather or are too few. Some come
+ * with a status other than 503.
+ */
+const gatheringCodes: ReadonlySet<number> = new Set([10004, 10005, 10006, 10007, 10008, 10009, 10010, 10118]);
+
 /** Another write came first: the subject's last sequence is not the expected one. */
 export function isWrongLastSequence(error: unknown): boolean {
   return apiCodeOf(error) === apiCodes.wrongLastSequence;
@@ -129,8 +135,7 @@ function diagnoseApi(errorCode: number | undefined, status: number, description:
         step: "give JetStream more room",
       };
     default:
-      // 503: no leader, no peers to place a stream on, or not up yet.
-      return status === 503
+      return status === 503 || (errorCode !== undefined && gatheringCodes.has(errorCode))
         ? { code: "unavailable", problem: `is not ready (${description})`, step: checkCluster }
         : { code: "internal", problem: `failed (${description})`, step: "see the server's log" };
   }

@@ -134,14 +134,17 @@ export async function revisionOf(
   return result.revision;
 }
 
-/** Asks again while the answer is that the server is unavailable. */
+/** Asks again while the answer is that the server is unavailable, for a minute. */
 export async function eventually<T>(call: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
+  const startMs = performance.now();
+  for (;;) {
     try {
       return await call();
     } catch (error) {
-      if (!(error instanceof DownpourError && error.code === "unavailable") || attempt === 20) throw error;
+      const unavailable = error instanceof DownpourError && error.code === "unavailable";
+      if (!unavailable || performance.now() - startMs > 60_000) throw error;
     }
+    await sleep(50);
   }
 }
 
