@@ -96,6 +96,7 @@ const pureCores = [
     "rate-meter.ts",
     "evaluations.ts",
     "coordinator-core.ts",
+    "leader-lock.ts",
     "cluster-layout.ts",
     "summary.ts",
     "training-figures.ts",

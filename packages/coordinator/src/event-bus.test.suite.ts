@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { EventBus, Sequenced } from "./event-bus.ts";
+import type { EventBus } from "./event-bus.ts";
+import type { Sequenced } from "./event-log.ts";
 
 /** What every EventBus must do. `make` gives a bus without events each time, with that much history. */
 export function describeEventBus(

@@ -3,5 +3,15 @@ import * as api from "./index.ts";
 
 // A change here is a change of the public API: say so in the changelog.
 test("the package exports these names and no others", () => {
-  expect(Object.keys(api).sort()).toEqual(["runCoordinator"]);
+  expect(Object.keys(api).sort()).toEqual([
+    "InProcessEventBus",
+    "LeaderLock",
+    "LmdbJobStore",
+    "NatsEventBus",
+    "NatsJobStore",
+    "awaitLeadership",
+    "keepLeadership",
+    "runCoordinator",
+    "storeValueBytesMax",
+  ]);
 });

@@ -68,6 +68,16 @@ export function describeJobStore(name: string, make: () => Promise<JobStoreUnder
       expect(await store.put("a", "2", first)).toEqual({ kind: "conflict", actualRevision: third });
     });
 
+    it("writes nothing under a revision that might be the deletion's own", async () => {
+      const revision = await stored(store.put("k", "1", undefined));
+      await store.delete("k", revision);
+      for (const guess of [revision, revision + 1, revision + 2]) {
+        expect(await store.put("k", "2", guess)).toEqual({ kind: "conflict", actualRevision: undefined });
+        expect(await store.delete("k", guess)).toEqual({ kind: "conflict", actualRevision: undefined });
+      }
+      expect(await stored(store.put("k", "3", undefined))).toBeGreaterThan(revision);
+    });
+
     it("lets exactly one of many concurrent writers win", async () => {
       const creations = await Promise.all(
         Array.from({ length: 20 }, (_, i) => store.put("k", `${i}`, undefined)),
