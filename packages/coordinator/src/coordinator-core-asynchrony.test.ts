@@ -17,6 +17,7 @@ function startTraining(workers: readonly string[], change: Record<string, unknow
       data: { set: { name: "digits" }, batchSize: 10, shardBatches: 2 },
       model: { name: "lenet5" },
       optimizer: { name: "momentum", momentum: 0.9 },
+      staleness: { policy: "none" },
       learningRate: { initial: 0.1 },
       training: { epochs: 20, refusedBatchesMax: 100_000 },
       cluster: { servers: 1, workers: Math.max(1, workers.length), memberTimeoutMs: 3000 },

@@ -97,10 +97,10 @@ describe("the staleness policy that is chosen", () => {
   const momentum = { optimizer: { name: "momentum", momentum: 0.9 } };
 
   it.each<[string, string, object]>([
-    ["keeps momentum apart for more than four workers", "dana", { ...momentum, ...workers(5) }],
+    ["keeps momentum apart for more than two workers", "dana", { ...momentum, ...workers(3) }],
     ["does so with Nesterov's", "dana", { optimizer: { name: "nesterov" }, ...workers(8) }],
     ["does so with a bound", "dana", { ...workers(8), ...momentum, consistency: { kind: "ssp", bound: 3 } }],
-    ["is none for four workers", "none", { ...momentum, ...workers(4) }],
+    ["is none for two workers", "none", { ...momentum, ...workers(2) }],
     ["is none without momentum", "none", { optimizer: { name: "momentum", momentum: 0 }, ...workers(8) }],
     ["is none for plain SGD", "none", { optimizer: { name: "sgd" }, ...workers(8) }],
     ["is none for Adam", "none", { optimizer: { name: "adam" }, ...workers(8) }],

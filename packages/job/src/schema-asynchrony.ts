@@ -49,7 +49,7 @@ export const staleness = z
     z.strictObject({
       policy: z
         .literal("auto")
-        .describe("dana for more than 4 workers with momentum that nobody waits for, none otherwise."),
+        .describe("dana for more than 2 workers with momentum that nobody waits for, none otherwise."),
     }),
     z.strictObject({ policy: z.literal("none").describe("Late gradients are applied as they are.") }),
     z.strictObject({

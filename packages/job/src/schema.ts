@@ -223,7 +223,7 @@ export const jobFileSchema = z
 export const jobSchema = jobFileSchema.transform((job) => ({ ...job, staleness: chosenStaleness(job) }));
 
 /** With more workers than this their momentum is kept apart by default. */
-const sharedMomentumWorkersMax = 4;
+const sharedMomentumWorkersMax = 2;
 
 type JobFile = z.output<typeof jobFileSchema>;
 type StalenessSpec = Exclude<JobFile["staleness"], { policy: "auto" }>;
