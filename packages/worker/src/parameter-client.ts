@@ -101,9 +101,20 @@ export class ParameterClient {
    * @param gated waits until the gates of SSP or sync let this member take another step
    */
   async pull(gated: boolean): Promise<void> {
+    await this.#pullFrom(
+      this.#servers.map((_, serverIndex) => serverIndex),
+      gated,
+    );
+    // With backup workers a server may have opened its next round while another still waits for a gradient of the one
+    // before. Weights of two rounds would make a late gradient; to ask again in the same round is to wait for the next.
+    const { replica } = this.#options;
+    while (gated && replica.serversBehind.length > 0) await this.#pullFrom(replica.serversBehind, gated);
+  }
+
+  async #pullFrom(servers: readonly number[], gated: boolean): Promise<void> {
     const { memberId, manifestFingerprint, replica, pullCodec } = this.#options;
     const requests = this.#servers.map(({ caller, pulls, slices }, serverIndex) => {
-      if (slices.length === 0) return undefined;
+      if (slices.length === 0 || !servers.includes(serverIndex)) return undefined;
       const wanted = slices.map(({ sliceIndex }) => ({
         sliceIndex,
         have: replica.pulledVersion(sliceIndex) ?? null,

@@ -64,6 +64,18 @@ describe("WeightReplica", () => {
     expect([...weights]).toEqual([5, 6, 5, 6]);
   });
 
+  it("names the servers whose weights are of an earlier round than those of others", () => {
+    const { replica } = replicaOf();
+    expect(replica.serversBehind).toEqual([]);
+    replica.roundReceived(1, 5);
+    expect(replica.serversBehind).toEqual([]);
+    replica.roundReceived(0, 4);
+    replica.roundReceived(3, 5);
+    expect(replica.serversBehind).toEqual([0]);
+    replica.roundReceived(0, 6);
+    expect(replica.serversBehind).toEqual([1, 3]);
+  });
+
   it("keeps the rounds of the weights that compute reads, by server", () => {
     const { replica } = replicaOf();
     replica.roundReceived(0, 4);

@@ -66,6 +66,12 @@ export class WeightReplica {
     this.#pulledRounds[serverIndex] = round;
   }
 
+  /** Servers whose weights were pulled in an earlier round than those of others. */
+  get serversBehind(): readonly number[] {
+    const latest = this.#pulledRounds.reduce((most, round) => Math.max(most, round), 0);
+    return this.#pulledRounds.flatMap((round, serverIndex) => (round < latest ? [serverIndex] : []));
+  }
+
   /** Brings what was pulled into the weights that compute reads. Between two steps. */
   adopt(): void {
     const { weights, pulled } = this.#options;
