@@ -81,13 +81,12 @@ function train(workers, seed, unprotected) {
     ...["--device", "cpu", "--data-dir", args["data-dir"], "--run-dir", run],
     ...settings.flatMap((each) => ["--set", each]),
   ];
-  const { status, stdout } = spawnSync(process.execPath, [command, ...line], {
+  const { stdout } = spawnSync(process.execPath, [command, ...line], {
     encoding: "utf8",
     maxBuffer: 2 ** 30,
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const last = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "{}");
-  return { status, ...last };
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "{}");
 }
 
 let failed = false;

@@ -156,6 +156,11 @@ export class Network {
     });
   }
 
+  /** Steps run op by op, without a graph. */
+  get stepsAreEager(): boolean {
+    return this.#step.isEager;
+  }
+
   /** How many TensorFlow graphs are in use. */
   get graphCount(): number {
     return this.#step.graphCount + this.#forward.graphCount;

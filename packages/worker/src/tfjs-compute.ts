@@ -95,12 +95,17 @@ export class TfjsCompute implements Compute {
   }
 
   async rehearse(): Promise<void> {
-    const { job, input } = this.#prepared();
+    const { job, network, input } = this.#prepared();
     const { trainExamples } = input.facts.data;
-    const last = Math.ceil(trainExamples / job.data.batchSize) - 1;
-    // The last batch of an epoch has a size of its own, and so a graph.
-    for (const batch of trainExamples % job.data.batchSize === 0 || last === 0 ? [0] : [0, last]) {
-      for (let epoch = 0; epoch < recordings; epoch++) await this.#gradientOf({ epoch, batch }, [], 0);
+    const { batchSize } = job.data;
+    await this.#gradientOf({ epoch: 0, batch: 0 }, [], 0);
+    // The rest makes graphs. The last batch of an epoch has a size of its own, and so a graph.
+    const last = Math.ceil(trainExamples / batchSize) - 1;
+    const batches = trainExamples % batchSize === 0 || last === 0 ? [0] : [0, last];
+    for (const batch of batches) {
+      for (let epoch = batch === 0 ? 1 : 0; epoch < recordings && !network.stepsAreEager; epoch++) {
+        await this.#gradientOf({ epoch, batch }, [], 0);
+      }
     }
   }
 

@@ -67,6 +67,11 @@ export class GraphFunction {
     runSession(backend, shaped.session, feeds, into);
   }
 
+  /** It runs op by op, now and always. */
+  get isEager(): boolean {
+    return this.#eager;
+  }
+
   /** How many graphs are loaded. */
   get graphCount(): number {
     return [...this.#shapes.values()].filter(({ session }) => session !== undefined).length;
