@@ -91,6 +91,9 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       schedule: schedule(),
       coordinatorEpoch,
     })),
+    GetLayout: unary(() => {
+      throw new DownpourError("internal", "layouts are not there yet");
+    }),
     NextEvaluation: unary(async ({ memberId, waitMs }) => {
       const endMs = nowMs() + Math.min(waitMs, evaluationWaitMaxMs);
       while (

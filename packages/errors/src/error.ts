@@ -8,6 +8,9 @@
  * - `unauthenticated`: the caller did not prove that it belongs to the cluster
  * - `permissionDenied`: the caller is known, and may not do this
  * - `unknownMember`: the sender is not, or no longer, a member of the job
+ * - `sliceMoved`: the slice is not, or no longer, the server's; ask the coordinator where it is, and try again
+ * - `rolledBack`: what was computed before slices went back to a checkpoint is of no use any more; pull again
+ * - `fenced`: the sender's term or coordinator epoch is over; it must do nothing more
  * - `notFound`: a thing named does not exist (slice, file, model)
  * - `corruptData`: a data file of the wrong size, checksum or form
  * - `unavailable`: the other side does not answer; trying again may help
@@ -24,6 +27,9 @@ export const errorCodes = [
   "unauthenticated",
   "permissionDenied",
   "unknownMember",
+  "sliceMoved",
+  "rolledBack",
+  "fenced",
   "notFound",
   "corruptData",
   "unavailable",

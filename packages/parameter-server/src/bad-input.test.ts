@@ -61,7 +61,7 @@ async function start(push: "float32" | "int8" | "oneBit" | "topK") {
     manifestFingerprint,
     slices: ranges.map(({ sliceIndex, length }) => ({
       sliceIndex,
-      codec: "CODEC_FLOAT32",
+      codec: "CODEC_FLOAT32" as const,
       data: bytesOf(new Float32Array(length).fill(2)),
     })),
   });

@@ -137,7 +137,7 @@ async function prepare(
     manifestFingerprint: manifest.fingerprint,
     slices: slices.map(({ sliceIndex, offset, length }) => ({
       sliceIndex,
-      codec: "CODEC_FLOAT32",
+      codec: "CODEC_FLOAT32" as const,
       data: bytesOf(weights.subarray(offset, offset + length)),
     })),
   });

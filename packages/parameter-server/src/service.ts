@@ -40,6 +40,12 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
       logger.info({ ...facts, manifest: request.manifest?.fingerprint }, "slices assigned");
       return {};
     }),
+    Replicate: streaming(store, logger, async () => {
+      throw new DownpourError("internal", "replication is not there yet");
+    }),
+    WriteCheckpoint: counted(() => {
+      throw new DownpourError("internal", "checkpoints are not there yet");
+    }),
     SetMembers: counted((request) => {
       store.setMembers(request.coordinatorEpoch, request.revision, request.memberIds);
       logger.info({ members: request.memberIds }, "members set");

@@ -12,6 +12,7 @@ const answer: HeartbeatResponse = {
   command: "COMMAND_CONTINUE",
   schedule: { revision: 3, dropFactor: 0.1, rateFactor: 1, momentum: 0.9 },
   coordinatorEpoch: 1,
+  layoutRevision: 1,
 };
 
 /** A coordinator of which only the heartbeat exists. */

@@ -27,6 +27,7 @@ export const permissions: Permissions = {
     ReturnLease: ["worker"],
     Leave: members,
     Heartbeat: ["server", ...members],
+    GetLayout: members,
     NextEvaluation: ["evaluator"],
     ReportEvaluation: ["evaluator"],
     Watch: roles,
@@ -34,6 +35,8 @@ export const permissions: Permissions = {
   },
   ParameterServer: {
     Assign: ["coordinator"],
+    Replicate: ["server"],
+    WriteCheckpoint: ["coordinator"],
     SetMembers: ["coordinator"],
     Initialize: ["worker"],
     Push: ["worker"],

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { DownpourError } from "@downpour/errors";
+import { DownpourError, type ErrorCode } from "@downpour/errors";
 
 export interface RetryOptions {
   /** Attempts begin no later than this after the first; then the last error is thrown. */
@@ -12,11 +12,11 @@ export interface RetryOptions {
   readonly random?: () => number;
 }
 
-/** Whether trying again may help: the other side was not reached, or did not answer in time. */
+const transient: readonly ErrorCode[] = ["unavailable", "deadlineExceeded", "sliceMoved"];
+
+/** Whether trying again may help: the other side was not reached, did not answer in time, or another one is to be asked. */
 export function isTransient(error: unknown): boolean {
-  return (
-    error instanceof DownpourError && (error.code === "unavailable" || error.code === "deadlineExceeded")
-  );
+  return error instanceof DownpourError && transient.includes(error.code);
 }
 
 /**
