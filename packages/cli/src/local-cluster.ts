@@ -1,5 +1,6 @@
 import { DownpourError, type ErrorCode } from "@downpour/errors";
 import type { Job } from "@downpour/job";
+import type { IdentityFiles } from "@downpour/protocol";
 import type { Cores } from "./pinning.ts";
 import { type RoleExit, type RoleProcess, startRole } from "./role-process.ts";
 
@@ -9,6 +10,10 @@ export interface LocalClusterOptions {
   readonly jobFile: string;
   readonly runDirectory: string;
   readonly logDirectory: string;
+  /** Certificates and join token of the cluster, for all roles; plain text when left out. */
+  readonly identity?: IdentityFiles | undefined;
+  /** The coordinator begins with the newest checkpoint. */
+  readonly resume?: boolean;
   /** A role was replaced, or something else that people should know. */
   readonly onWarning: (text: string) => void;
   /** The cores of a role, by its name ("worker-2"); any when left out or undefined. */
@@ -31,15 +36,17 @@ const permanentCodes: readonly ErrorCode[] = [
 ];
 
 /**
- * All roles of one job as child processes of this one: coordinator, servers, evaluator, workers. A worker or
- * evaluator that dies is replaced, a bounded number of times; the loss of another role fails the job.
+ * All roles of one job as child processes of this one: coordinator, servers, evaluator, workers. One that dies is
+ * replaced, a bounded number of times. A coordinator comes back on its port and goes on from its store; a server joins
+ * again and gets its slices from replicas or from a checkpoint.
  */
 export class LocalCluster {
   readonly #options: LocalClusterOptions;
   readonly #running = new Set<RoleProcess>();
   readonly #noticed = new Set<string>();
   readonly #started = new Map<string, number>();
-  #restartsLeft: number;
+  /** By budget: workers and evaluator share one, servers and coordinator another. */
+  readonly #restartsLeft: { workers: number; servers: number };
   #stopping = false;
   #coordinatorAddress = "";
   #fail: (error: DownpourError) => void = () => undefined;
@@ -48,7 +55,8 @@ export class LocalCluster {
 
   constructor(options: LocalClusterOptions) {
     this.#options = options;
-    this.#restartsLeft = options.job.cluster.workerRestartsMax;
+    const { workerRestartsMax, serverRestartsMax } = options.job.cluster;
+    this.#restartsLeft = { workers: workerRestartsMax, servers: serverRestartsMax };
     this.failed = new Promise<never>((_, reject) => {
       this.#fail = reject;
     });
@@ -62,18 +70,15 @@ export class LocalCluster {
     // Said outright, so that the environment of the launcher does not decide otherwise.
     const compute = ["--device", job.worker.device];
     if (job.data.directory !== undefined) compute.push("--data-dir", job.data.directory);
-    const listen = ["--host", host];
+    const listen = ["--host", host, ...this.#identityArgs()];
     const coordinatorArgs = ["coordinator", jobFile, "--run-dir", runDirectory, ...listen];
-    if (port !== undefined) coordinatorArgs.push("--port", String(port));
-    const coordinator = this.#start("coordinator", coordinatorArgs);
-    this.#coordinatorAddress = await Promise.race([
-      coordinator.listening.catch(() => this.failed),
-      this.failed,
-    ]);
+    if (this.#options.resume) coordinatorArgs.push("--resume");
+    this.#coordinatorAddress = await this.#startCoordinator(coordinatorArgs, port);
     if (this.#stopping) return this.#coordinatorAddress;
     for (let i = 0; i < servers; i++) this.#startMember("server", listen);
-    this.#startMember("evaluator", compute);
-    for (let i = 0; i < workers; i++) this.#startMember("worker", compute);
+    const computing = [...compute, ...this.#identityArgs()];
+    this.#startMember("evaluator", computing);
+    for (let i = 0; i < workers; i++) this.#startMember("worker", computing);
     return this.#coordinatorAddress;
   }
 
@@ -100,11 +105,30 @@ export class LocalCluster {
     clearTimeout(timer);
   }
 
+  #identityArgs(): string[] {
+    const { identity } = this.#options;
+    if (identity === undefined) return [];
+    const token = identity.joinTokenFile === undefined ? [] : ["--join-token-file", identity.joinTokenFile];
+    return ["--tls-dir", identity.tlsDirectory, ...token];
+  }
+
+  /** Starts a coordinator; one that takes its place listens on the same port. Returns its address. */
+  async #startCoordinator(args: readonly string[], port: number | undefined): Promise<string> {
+    const role = this.#start("coordinator", port === undefined ? args : [...args, "--port", String(port)]);
+    const address = await Promise.race([role.listening.catch(() => this.failed), this.failed]);
+    void role.exit.then((exit) => {
+      if (this.#stopping || exit.status === 0 || !this.#mayReplace(role, exit)) return;
+      // What it had begun with a checkpoint is in its store by now.
+      const again = args.filter((arg) => arg !== "--resume");
+      this.#startCoordinator(again, Number(address.split(":").at(-1))).catch(() => undefined);
+    });
+    return address;
+  }
+
   #startMember(kind: "server" | "worker" | "evaluator", args: readonly string[]): void {
     const number = (this.#started.get(kind) ?? 0) + 1;
     this.#started.set(kind, number);
     const role = this.#start(`${kind}-${number}`, [kind, "--coordinator", this.#coordinatorAddress, ...args]);
-    if (kind === "server") return;
     void role.exit.then((exit) => {
       if (!this.#stopping && exit.status !== 0 && this.#mayReplace(role, exit)) this.#startMember(kind, args);
     });
@@ -114,11 +138,7 @@ export class LocalCluster {
     const { logDirectory, coresOf } = this.#options;
     const role = startRole(name, args, logDirectory, (text) => this.#warnOnce(text), coresOf?.(name));
     this.#running.add(role);
-    const replaceable = name.startsWith("worker") || name.startsWith("evaluator");
-    void role.exit.then((exit) => {
-      this.#running.delete(role);
-      if (!this.#stopping && !replaceable && exit.status !== 0) this.#fail(exitError(role, exit));
-    });
+    void role.exit.then(() => this.#running.delete(role));
     return role;
   }
 
@@ -129,20 +149,22 @@ export class LocalCluster {
     this.#options.onWarning(text);
   }
 
-  /** Whether a dead worker or evaluator is replaced; otherwise the job may have to fail. */
+  /** Whether a dead role is replaced; otherwise the job may have to fail. */
   #mayReplace(role: RoleProcess, exit: RoleExit): boolean {
     const error = exitError(role, exit);
     if (exit.failure !== undefined && permanentCodes.includes(exit.failure.code)) {
       this.#fail(error);
       return false;
     }
-    if (this.#restartsLeft > 0) {
-      this.#restartsLeft--;
+    const kind = role.name.split("-")[0] as string;
+    const computes = kind === "worker" || kind === "evaluator";
+    const budget = computes ? "workers" : "servers";
+    if (this.#restartsLeft[budget] > 0) {
+      this.#restartsLeft[budget]--;
       this.#options.onWarning(`${error.message}; starting another one in its place`);
       return true;
     }
-    const kind = role.name.startsWith("worker") ? "worker" : "evaluator";
-    if (this.running.some((other) => other.name.startsWith(kind))) {
+    if (computes && this.running.some((other) => other.name.startsWith(kind))) {
       this.#options.onWarning(`${error.message}; going on with the others`);
     } else {
       this.#fail(error);

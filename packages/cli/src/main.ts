@@ -91,6 +91,11 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     .option("--port <port>", "port of the coordinator")
     .option("--run-dir <folder>", "folder for logs and results")
     .option(
+      "--tls-dir <folder>",
+      "certificates that downpour certs made, for all processes; plain text without it",
+    )
+    .option("--join-token-file <file>", "join token that every process must show; needs --tls-dir")
+    .option(
       "--set <path=value...>",
       "any other key of the job file, for example --set optimizer.momentum=0.5",
     )
@@ -173,7 +178,10 @@ function secured(command: Command): Command {
 /** The options of every role that joins a coordinator. */
 function joining(command: Command): Command {
   return secured(command)
-    .requiredOption("--coordinator <host:port>", "address of the coordinator")
+    .requiredOption(
+      "--coordinator <host:port>",
+      "address of the coordinator; several with commas between, where others stand by",
+    )
     .option("--connect-timeout <seconds>", "how long to try to reach it", "60")
     .option("--log-file <file>", "structured log; standard error without it");
 }

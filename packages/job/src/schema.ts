@@ -170,6 +170,15 @@ const cluster = z.strictObject({
     .default(60_000)
     .describe("How long the job waits for its servers, for a worker and for an evaluator."),
   requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
+  recoveryTimeoutMs: milliseconds
+    .default(600_000)
+    .describe("How long members wait for a coordinator or a server that is away before they give up."),
+  serverRestartsMax: z
+    .number()
+    .int()
+    .min(0)
+    .default(10)
+    .describe("How often the launcher starts a server, or the coordinator, in place of one that died."),
   workerRestartsMax: z
     .number()
     .int()

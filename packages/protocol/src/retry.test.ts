@@ -44,9 +44,9 @@ function failing(
   return counter;
 }
 
-test("unavailable and deadlineExceeded are transient, every other error is not", () => {
+test("unavailable, deadlineExceeded and sliceMoved are transient, every other error is not", () => {
   const transient = errorCodes.filter((code) => isTransient(new DownpourError(code, "no")));
-  expect(transient).toEqual(["unavailable", "deadlineExceeded"]);
+  expect(transient).toEqual(["sliceMoved", "unavailable", "deadlineExceeded"]);
   expect(isTransient(new Error("unavailable"))).toBe(false);
   expect(isTransient({ code: "unavailable" })).toBe(false);
   expect(isTransient(undefined)).toBe(false);
@@ -83,7 +83,26 @@ test("gives up with the last error before an attempt would begin beyond the boun
   expect(clock.nowMs).toBe(700);
 });
 
-test.each(errorCodes.filter((code) => code !== "unavailable" && code !== "deadlineExceeded"))(
+const transient = ["unavailable", "deadlineExceeded", "sliceMoved"];
+
+test.each(transient)("tries again after %s, and tells before it does", async (code) => {
+  const calls = failing(code as "unavailable", 2);
+  const attemptsBefore: number[] = [];
+  const onRetry = async () => void attemptsBefore.push(calls.attempts);
+  await expect(retry(() => calls.run(), { giveUpAfterMs: 10_000, onRetry })).resolves.toBe("done");
+  expect(attemptsBefore).toEqual([1, 2]);
+});
+
+test("ends with what onRetry throws", async () => {
+  const calls = failing("unavailable");
+  const onRetry = async () => {
+    throw new Error("expelled");
+  };
+  await expect(retry(() => calls.run(), { giveUpAfterMs: 10_000, onRetry })).rejects.toThrow("expelled");
+  expect(calls.attempts).toBe(1);
+});
+
+test.each(errorCodes.filter((code) => !transient.includes(code)))(
   "does not try again after %s",
   async (code) => {
     const calls = failing(code);

@@ -10,6 +10,8 @@ export interface RetryOptions {
   readonly signal?: AbortSignal;
   /** Uniform in [0, 1); for jitter. */
   readonly random?: () => number;
+  /** Called before each further attempt. @throws what ends the attempts */
+  readonly onRetry?: () => Promise<void>;
 }
 
 const transient: readonly ErrorCode[] = ["unavailable", "deadlineExceeded", "sliceMoved"];
@@ -24,7 +26,14 @@ export function isTransient(error: unknown): boolean {
  * `pauseMaxMs` and are jittered over their upper half.
  */
 export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
-  const { giveUpAfterMs, pauseMinMs = 50, pauseMaxMs = 1000, signal, random = Math.random } = options;
+  const {
+    giveUpAfterMs,
+    pauseMinMs = 50,
+    pauseMaxMs = 1000,
+    signal,
+    random = Math.random,
+    onRetry,
+  } = options;
   const startMs = performance.now();
   const stopped = () => signal?.aborted === true;
   for (let pauseMs = pauseMinMs; ; pauseMs = Math.min(pauseMaxMs, pauseMs * 2)) {
@@ -40,5 +49,6 @@ export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions)
       () => undefined,
     );
     if (stopped()) throw failure;
+    await onRetry?.();
   }
 }

@@ -63,6 +63,29 @@ describe("calls", () => {
     await expect(caller.call("GetJob", {})).rejects.toMatchObject({ code: "deadlineExceeded" });
   });
 
+  test("of several coordinators the one that answers is kept to, and another is asked when it is gone", async () => {
+    const answers: string[] = [];
+    const coordinatorOf = (name: string) =>
+      serveHere("Coordinator", {
+        GetJob: unary(() => {
+          answers.push(name);
+          return { jobJson: name };
+        }),
+      });
+    const [first, second] = [await coordinatorOf("first"), await coordinatorOf("second")];
+    const gone = await serveHere("Coordinator", {});
+    await gone.close(0);
+    const caller = keep(connectCoordinator(`${gone.address}, ${first.address},${second.address}`, 20_000));
+    await expect(caller.call("GetJob", {})).rejects.toMatchObject({ code: "unavailable" });
+    await caller.call("GetJob", {});
+    await caller.call("GetJob", {});
+    expect(caller.address).toBe(first.address);
+    await first.close(0);
+    await expect(caller.call("GetJob", {})).rejects.toMatchObject({ code: "unavailable" });
+    await caller.call("GetJob", {});
+    expect(answers).toEqual(["first", "first", "second"]);
+  });
+
   test("a server that closes ends the calls in progress as unavailable after its grace", async () => {
     let began: () => void = () => undefined;
     const inProgress = new Promise<void>((resolve) => {

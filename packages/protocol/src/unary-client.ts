@@ -6,6 +6,7 @@ import type { CoordinatorDefinition } from "./generated/downpour/v1/Coordinator.
 import type { ParameterServerDefinition } from "./generated/downpour/v1/ParameterServer.ts";
 import type { JoinToken } from "./join-token.ts";
 import { clientOptions } from "./limits.ts";
+import { isTransient } from "./retry.ts";
 import { fromCallError } from "./status.ts";
 import { channelCredentialsOf, type TlsMaterial } from "./tls.ts";
 
@@ -42,12 +43,47 @@ export interface ConnectOptions {
   readonly token?: JoinToken;
 }
 
-/** Connects to a coordinator; `deadlineMs` holds for calls that name none. */
+/**
+ * Connects to a coordinator; `deadlineMs` holds for calls that name none.
+ * @param addresses host:port, several with commas between: one coordinator leads, the others stand by
+ */
 export function connectCoordinator(
-  address: string,
+  addresses: string,
   deadlineMs: number,
   options: ConnectOptions = {},
 ): CoordinatorCaller {
+  const callers = addresses.split(",").map((address) => connectOne(address.trim(), deadlineMs, options));
+  const [only] = callers;
+  return only !== undefined && callers.length === 1 ? only : alternating(callers);
+}
+
+/** Keeps to the one that answered last; after a call that did not get through, the next call asks the next one. */
+function alternating(callers: readonly CoordinatorCaller[]): CoordinatorCaller {
+  let at = 0;
+  const current = () => callers[at] as CoordinatorCaller;
+  return {
+    get address() {
+      return current().address;
+    },
+    get client() {
+      return current().client;
+    },
+    async call(method, request, callDeadlineMs) {
+      const asked = at;
+      try {
+        return await current().call(method, request, callDeadlineMs);
+      } catch (error) {
+        if (isTransient(error) && asked === at) at = (at + 1) % callers.length;
+        throw error;
+      }
+    },
+    close: () => {
+      for (const caller of callers) caller.close();
+    },
+  };
+}
+
+function connectOne(address: string, deadlineMs: number, options: ConnectOptions): CoordinatorCaller {
   const { credentials, options: tlsOptions } = channelCredentialsOf(
     options.tls,
     { address, role: "coordinator" },

@@ -50,7 +50,7 @@ const spareBytes = 1024 * 1024;
 export async function measureExchange(measurement: ExchangeMeasurement): Promise<ExchangeTimes> {
   const { job, serverAddress, memberId, warmupSteps, steps, tls } = measurement;
   const manifest = wholeVector(measurement.parameters);
-  const slices = cutSlices(manifest, 1).map((slice) => ({ ...slice, serverIndex: 0 }));
+  const slices = cutSlices(manifest, 1).map((slice) => ({ ...slice, serverIndex: 0, term: 1 }));
   const bytes = Math.min(KernelMemory.bytesMax, vectorsMax * 4 * manifest.length + spareBytes);
   const arrays = KernelMemory.create({ bytes });
   const vector = () => arrays.allocateFloats(manifest.length);
@@ -61,7 +61,11 @@ export async function measureExchange(measurement: ExchangeMeasurement): Promise
   const pullCodec = new PullDecoder({ codec: job.wire.pull, manifest, slices, arrays });
   const caller = connectParameterServer(serverAddress, requestTimeoutMs, tls && { tls });
   const client = new ParameterClient({
-    ...{ memberId, manifestFingerprint: manifest.fingerprint, serverAddresses: [serverAddress], slices },
+    ...{
+      memberId,
+      manifestFingerprint: manifest.fingerprint,
+      layout: { serverAddresses: [serverAddress], slices },
+    },
     ...{ replica, pullCodec, requestTimeoutMs, tls },
   });
   const push = async (epoch: number): Promise<void> => {
@@ -76,7 +80,7 @@ export async function measureExchange(measurement: ExchangeMeasurement): Promise
     await caller.call("Assign", {
       coordinatorEpoch: 1,
       manifest: manifestToWire(manifest),
-      slices: slices.map(({ serverIndex: _, ...slice }) => ({ ...slice, term: 1 })),
+      slices: slices.map(({ serverIndex: _, ...slice }) => slice),
       batchesPerEpoch: 1,
     });
     await caller.call("SetMembers", { coordinatorEpoch: 1, revision: 1, memberIds: [memberId] });

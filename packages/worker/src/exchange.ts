@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { codeOf, DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { BatchReportInput } from "@downpour/protocol";
 import type { ComputedBatch, GradientRun } from "./gradient-run.ts";
 import { PullTiming } from "./pull-timing.ts";
-import type { OutgoingPush, TensorNorms } from "./push-delivery.ts";
+import type { EncodedSlice, Pushed, TensorNorms } from "./push-delivery.ts";
 import type { Reporter } from "./reporter.ts";
 import { patiently, type Session } from "./session.ts";
 
@@ -54,13 +55,12 @@ export class Exchange {
       momentum: schedule().momentum,
       dense: last && stopping.aborted,
     });
-    const pushed = await this.#deliver(run, {
-      bases: gradient.bases,
-      rounds: gradient.rounds,
-      lastOfLease: last,
-      slices,
-      onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
+    const pushed = await this.#deliver(run, slices, last).catch((error: unknown) => {
+      if (codeOf(error) === "rolledBack") return undefined;
+      throw error;
     });
+    // Its lease is gone, too: somebody computes the batch again.
+    if (pushed === undefined) return;
     this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
   }
 
@@ -98,16 +98,38 @@ export class Exchange {
     return await patiently(this.#session, () => this.#session.parameters.admit(pushId, rounds));
   }
 
-  async #deliver({ pushId }: ReadyRun, push: Omit<OutgoingPush, "pushId" | "schedule">) {
-    const delivery = this.#session.parameters.delivery({
+  #isOfBeforeRollback(batches: readonly ComputedBatch[]): boolean {
+    const { rollback } = this.#session.layout.current;
+    return batches.some(({ work }) => work.rollback < rollback);
+  }
+
+  /** @throws rolledBack: slices went back to a checkpoint since the run's batches were leased */
+  async #deliver(run: ReadyRun, slices: readonly EncodedSlice[], last: boolean): Promise<Pushed> {
+    const { parameters, encoder, schedule } = this.#session;
+    const { pushId, gradient, batches } = run;
+    const delivery = parameters.delivery({
       pushId,
-      schedule: this.#session.schedule(),
-      ...push,
+      schedule: schedule(),
+      bases: gradient?.bases ?? [],
+      rounds: gradient?.rounds ?? [],
+      lastOfLease: last,
+      slices,
+      onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
     });
-    return await patiently(this.#session, () => delivery.send());
+    return await patiently(this.#session, async () => {
+      if (this.#isOfBeforeRollback(batches)) {
+        throw new DownpourError(
+          "rolledBack",
+          "slices went back to a checkpoint; the batch is computed again",
+        );
+      }
+      return await delivery.send();
+    });
   }
 
   #report({ batches }: ReadyRun, more: BatchReportInput): void {
+    // What was acknowledged before slices went back, they may have lost again.
+    if (this.#isOfBeforeRollback(batches)) return;
     for (const batch of batches) {
       const { leaseId, pushId } = batch.work;
       this.#reports.add({ leaseId, epoch: pushId.epoch, report: reportOf(batch, more) });

@@ -3,7 +3,11 @@ import { describe, expect, it } from "vitest";
 import { type ComputedBatch, RunAccumulator } from "./gradient-run.ts";
 import type { BatchWork } from "./work-queue.ts";
 
-const workOf = (batch: number, leaseId = 1, epoch = 0): BatchWork => ({ leaseId, pushId: { epoch, batch } });
+const workOf = (batch: number, leaseId = 1, epoch = 0): BatchWork => ({
+  leaseId,
+  pushId: { epoch, batch },
+  rollback: 0,
+});
 
 function computed(batch: number, values: number[] | undefined, count = batch): ComputedBatch {
   const bases = [{ term: 1, count }];

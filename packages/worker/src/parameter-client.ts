@@ -13,19 +13,14 @@ import {
   throwUnlessOk,
 } from "@downpour/protocol";
 import type { PushId } from "./compute.ts";
+import type { Layout, PlacedSlice } from "./layout.ts";
 import { type OutgoingPush, PushDelivery } from "./push-delivery.ts";
-import type { Slice, WeightReplica } from "./weight-replica.ts";
-
-/** Where a slice lives. */
-export interface PlacedSlice extends Slice {
-  readonly serverIndex: number;
-}
+import type { WeightReplica } from "./weight-replica.ts";
 
 export interface ParameterClientOptions {
   readonly memberId: string;
   readonly manifestFingerprint: string;
-  readonly serverAddresses: readonly string[];
-  readonly slices: readonly PlacedSlice[];
+  readonly layout: Pick<Layout, "serverAddresses" | "slices">;
   /** What pulls write. */
   readonly replica: WeightReplica;
   /** How weights travel, and how they are read. */
@@ -52,7 +47,11 @@ interface ServerConnection {
   readonly caller: ParameterServerCaller;
   readonly pushes: SequencedStream<PushRequestInput, PushResponse>;
   readonly pulls: SequencedStream<PullRequestInput, PullResponse>;
-  /** Its slices, in the order that the next forward pass needs them. */
+}
+
+/** A server with the slices that it is the primary of, in the order that the next forward pass needs them. */
+interface Route extends ServerConnection {
+  readonly serverIndex: number;
   readonly slices: readonly PlacedSlice[];
 }
 
@@ -62,30 +61,33 @@ interface ServerConnection {
  */
 export class ParameterClient {
   readonly #options: ParameterClientOptions;
-  readonly #servers: readonly ServerConnection[];
+  readonly #connections = new Map<string, ServerConnection>();
+  #layout: Pick<Layout, "serverAddresses" | "slices">;
 
   constructor(options: ParameterClientOptions) {
     this.#options = options;
-    this.#servers = options.serverAddresses.map((address, serverIndex) => {
-      const { requestTimeoutMs, tls, token } = options;
-      const caller = connectParameterServer(address, requestTimeoutMs, {
-        ...(tls && { tls }),
-        ...(token && { token }),
-      });
-      const client = caller.client as InstanceType<typeof services.ParameterServer>;
-      return {
-        caller,
-        pushes: new SequencedStream(() => client.push(), `Push to server ${address}`, requestTimeoutMs),
-        pulls: new SequencedStream(() => client.pull(), `Pull from server ${address}`, requestTimeoutMs),
-        slices: options.slices.filter((slice) => slice.serverIndex === serverIndex),
-      };
-    });
+    this.#layout = options.layout;
+    this.reroute(options.layout);
+  }
+
+  /**
+   * Keeps to another layout. What is under way to a server that is not in it any more fails as unavailable; so does
+   * everything that concerns slices of a server that is missing.
+   */
+  reroute(layout: Pick<Layout, "serverAddresses" | "slices">): void {
+    this.#layout = layout;
+    this.#options.replica.serversChanged();
+    for (const [address, connection] of this.#connections) {
+      if (layout.serverAddresses.includes(address)) continue;
+      this.#connections.delete(address);
+      closeConnection(connection);
+    }
   }
 
   /** Sends initial weights; slices that have weights keep them. */
   async initialize(weights: Float32Array): Promise<void> {
     const { memberId, manifestFingerprint } = this.#options;
-    const calls = this.#servers.flatMap(({ caller, slices }) =>
+    const calls = this.#routes().flatMap(({ caller, slices }) =>
       slices.map(({ sliceIndex, offset, length }) => {
         const data = Buffer.from(weights.buffer, weights.byteOffset + offset * 4, length * 4);
         const slice = { sliceIndex, codec: "CODEC_FLOAT32" as const, data };
@@ -99,32 +101,35 @@ export class ParameterClient {
    * Brings the replica's pulled vector to the servers' latest versions; slices that have not changed are not sent.
    * Pulling again after a failure is harmless.
    * @param gated waits until the gates of SSP or sync let this member take another step
+   * @throws sliceMoved: a server has another term of a slice than the layout; ask for the layout and pull again
    */
   async pull(gated: boolean): Promise<void> {
-    await this.#pullFrom(
-      this.#servers.map((_, serverIndex) => serverIndex),
-      gated,
-    );
+    await this.#pullFrom(this.#routes(), gated);
     // With backup workers a server may have opened its next round while another still waits for a gradient of the one
     // before. Weights of two rounds would make a late gradient; to ask again in the same round is to wait for the next.
     const { replica } = this.#options;
-    while (gated && replica.serversBehind.length > 0) await this.#pullFrom(replica.serversBehind, gated);
+    while (gated && replica.serversBehind.length > 0) {
+      const behind = this.#routes().filter(({ serverIndex }) => replica.serversBehind.includes(serverIndex));
+      await this.#pullFrom(behind, gated);
+    }
   }
 
-  async #pullFrom(servers: readonly number[], gated: boolean): Promise<void> {
+  async #pullFrom(routes: readonly Route[], gated: boolean): Promise<void> {
     const { memberId, manifestFingerprint, replica, pullCodec } = this.#options;
-    const requests = this.#servers.map(({ caller, pulls, slices }, serverIndex) => {
-      if (slices.length === 0 || !servers.includes(serverIndex)) return undefined;
-      const wanted = slices.map(({ sliceIndex }) => ({
+    const requests = routes.map((route) => {
+      const wanted = route.slices.map(({ sliceIndex }) => ({
         sliceIndex,
         have: replica.pulledVersion(sliceIndex) ?? null,
       }));
       const { codec } = pullCodec;
-      return pulls.request({ memberId, manifestFingerprint, slices: wanted, codec, gated }, (response) => {
-        throwUnlessOk(response.status, `Pull from server ${caller.address}`);
-        this.#receive(response, serverIndex);
-        return response.last;
-      });
+      return route.pulls.request(
+        { memberId, manifestFingerprint, slices: wanted, codec, gated },
+        (response) => {
+          throwUnlessOk(response.status, `Pull from server ${route.caller.address}`);
+          this.#receive(response, route.serverIndex);
+          return response.last;
+        },
+      );
     });
     throwFirst(await Promise.allSettled(requests));
   }
@@ -134,7 +139,7 @@ export class ParameterClient {
    * next pull opens new ones.
    */
   leaveGates(): void {
-    for (const { pulls } of this.#servers) pulls.close();
+    for (const { pulls } of this.#connections.values()) pulls.close();
   }
 
   /**
@@ -143,32 +148,62 @@ export class ParameterClient {
    */
   delivery(push: OutgoingPush): PushDelivery {
     const { memberId, manifestFingerprint } = this.#options;
-    const routes = this.#servers.map(({ caller, pushes, slices }, serverIndex) => ({
-      serverIndex,
-      address: caller.address,
-      stream: pushes,
-      slices: slices.map(({ sliceIndex }) => sliceIndex),
-    }));
+    const routes = () =>
+      this.#routes().map(({ serverIndex, caller, pushes, slices }) => ({
+        serverIndex,
+        address: caller.address,
+        stream: pushes,
+        slices: slices.map(({ sliceIndex }) => sliceIndex),
+      }));
     return new PushDelivery({ memberId, manifestFingerprint, routes, push });
   }
 
   /** Asks the server of slice 0 whether a push id has a place in its round of synchronous training. */
   async admit(pushId: PushId, rounds: readonly number[]): Promise<boolean> {
-    const { memberId, manifestFingerprint, slices } = this.#options;
-    const serverIndex = slices[0]?.serverIndex ?? 0;
-    const server = this.#servers[serverIndex];
-    if (server === undefined) throw new DownpourError("internal", "the placement has no slice 0");
-    const ask = { memberId, manifestFingerprint, pushId, round: rounds[serverIndex] ?? 0 };
-    const answer = await server.caller.call("AdmitPush", ask);
+    const { memberId, manifestFingerprint } = this.#options;
+    const route = this.#routes().find(({ slices }) => slices.some(({ sliceIndex }) => sliceIndex === 0));
+    if (route === undefined) throw new DownpourError("internal", "the placement has no slice 0");
+    const ask = { memberId, manifestFingerprint, pushId, round: rounds[route.serverIndex] ?? 0 };
+    const answer = await route.caller.call("AdmitPush", ask);
     return answer.admitted;
   }
 
   close(): void {
-    for (const { caller, pushes, pulls } of this.#servers) {
-      pushes.close();
-      pulls.close();
-      caller.close();
-    }
+    for (const connection of this.#connections.values()) closeConnection(connection);
+  }
+
+  /** The servers that have slices. @throws unavailable: one of them is missing */
+  #routes(): Route[] {
+    const { serverAddresses, slices } = this.#layout;
+    return serverAddresses.flatMap((address, serverIndex) => {
+      const own = slices.filter((slice) => slice.serverIndex === serverIndex);
+      if (own.length === 0) return [];
+      if (address === "") {
+        throw new DownpourError(
+          "unavailable",
+          `server ${serverIndex}, which has ${own.length} slices, is missing; it is waited for`,
+        );
+      }
+      return [{ ...this.#connectionTo(address), serverIndex, slices: own }];
+    });
+  }
+
+  #connectionTo(address: string): ServerConnection {
+    const known = this.#connections.get(address);
+    if (known !== undefined) return known;
+    const { requestTimeoutMs, tls, token } = this.#options;
+    const caller = connectParameterServer(address, requestTimeoutMs, {
+      ...(tls && { tls }),
+      ...(token && { token }),
+    });
+    const client = caller.client as InstanceType<typeof services.ParameterServer>;
+    const connection = {
+      caller,
+      pushes: new SequencedStream(() => client.push(), `Push to server ${address}`, requestTimeoutMs),
+      pulls: new SequencedStream(() => client.pull(), `Pull from server ${address}`, requestTimeoutMs),
+    };
+    this.#connections.set(address, connection);
+    return connection;
   }
 
   #receive(response: PullResponse, serverIndex: number): void {
@@ -177,11 +212,24 @@ export class ParameterClient {
       if (version === null) {
         throw new DownpourError("internal", `a server sent slice ${sliceIndex} without a version`);
       }
+      const placed = this.#layout.slices[sliceIndex];
+      if (placed !== undefined && placed.term !== version.term) {
+        throw new DownpourError(
+          "sliceMoved",
+          `slice ${sliceIndex} was pulled with term ${version.term}, expected ${placed.term} as in the layout`,
+        );
+      }
       if (!unchanged) pullCodec.decodeInto(sliceIndex, codec, data, replica.pulledSlice(sliceIndex));
       replica.received(sliceIndex, version, unchanged);
     }
     if (response.last) replica.roundReceived(serverIndex, response.round);
   }
+}
+
+function closeConnection({ caller, pushes, pulls }: ServerConnection): void {
+  pushes.close();
+  pulls.close();
+  caller.close();
 }
 
 /** @throws the first of the reasons that something failed for */

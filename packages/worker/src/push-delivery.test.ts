@@ -39,10 +39,14 @@ const slice = (sliceIndex: number, bytes = 8): EncodedSlice => ({
   ...{ sliceIndex, codec: "CODEC_FLOAT32", data: new Uint8Array(bytes), norms: [] },
 });
 
-function deliveryOf(routes: PushRoute[], slices: EncodedSlice[]) {
+function deliveryOf(routes: PushRoute[] | (() => PushRoute[]), slices: EncodedSlice[]) {
   const acknowledged: [number, boolean][] = [];
   const delivery = new PushDelivery({
-    ...{ memberId: "worker-1", manifestFingerprint: "abc", routes },
+    ...{
+      memberId: "worker-1",
+      manifestFingerprint: "abc",
+      routes: typeof routes === "function" ? routes : () => routes,
+    },
     push: {
       pushId: { epoch: 0, batch: 3 },
       schedule: { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
@@ -83,7 +87,23 @@ describe("PushDelivery", () => {
     expect(acknowledged).toEqual([[0, true]]);
     expect(await delivery.send()).toEqual({ stalenessMean: 2, stalenessMax: 4 });
     expect(one.requests).toHaveLength(1);
-    expect(two.requests[1]).toBe(two.requests[0]);
+    expect(two.requests[1]).toEqual(two.requests[0]);
+    expect(two.requests[1]?.slices?.[0]?.data).toEqual(two.requests[0]?.slices?.[0]?.data);
+  });
+
+  it("follows slices that have moved: what another server acknowledged is not sent again", async () => {
+    const [one, two] = [serverOf([0, 1], lost), serverOf([2], acknowledge(), acknowledge())];
+    const moved = { ...two.route, slices: [0, 1, 2] };
+    let routes = [one.route, two.route];
+    const { delivery, acknowledged } = deliveryOf(() => routes, [slice(0), slice(1), slice(2)]);
+    await expect(delivery.send()).rejects.toMatchObject({ code: "unavailable" });
+    routes = [moved];
+    await delivery.send();
+    expect(two.requests.map(({ slices }) => slices?.map(({ sliceIndex }) => sliceIndex))).toEqual([
+      [2],
+      [0, 1],
+    ]);
+    expect(acknowledged.map(([index]) => index)).toEqual([2, 0, 1]);
   });
 
   it("leaves duplicates out of the staleness, and tells that another gradient was applied", async () => {

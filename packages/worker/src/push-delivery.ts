@@ -58,23 +58,23 @@ export interface PushRoute {
 export interface PushDeliveryOptions {
   readonly memberId: string;
   readonly manifestFingerprint: string;
-  readonly routes: readonly PushRoute[];
+  /** The ways to all slices, as they are now. @throws unavailable: a server is missing */
+  readonly routes: () => readonly PushRoute[];
   readonly push: OutgoingPush;
 }
 
 interface Message {
   readonly route: PushRoute;
   readonly request: Omit<PushRequestInput, "sequence">;
-  acknowledged: boolean;
 }
 
 /**
  * Brings one gradient to all slices. Sending again after a failure sends the same bytes, and only what was not
- * acknowledged: a slice applies one gradient per push id.
+ * acknowledged, to wherever the slices are by then: a slice applies one gradient per push id.
  */
 export class PushDelivery {
   readonly #options: PushDeliveryOptions;
-  readonly #messages: readonly Message[];
+  readonly #acknowledged = new Set<number>();
   #attempts = 0;
   #stalenessSum = 0;
   #stalenessMax = 0;
@@ -82,7 +82,6 @@ export class PushDelivery {
 
   constructor(options: PushDeliveryOptions) {
     this.#options = options;
-    this.#messages = options.routes.flatMap((route) => this.#messagesFor(route));
   }
 
   /**
@@ -91,7 +90,7 @@ export class PushDelivery {
    */
   async send(): Promise<Pushed> {
     this.#attempts++;
-    const open = this.#messages.filter(({ acknowledged }) => !acknowledged);
+    const open = this.#options.routes().flatMap((route) => this.#messagesFor(route));
     const results = await Promise.allSettled(
       open.map((message) =>
         message.route.stream.request(message.request, (response) => this.#receive(message, response)),
@@ -106,8 +105,8 @@ export class PushDelivery {
 
   #receive(message: Message, response: PushResponse): true {
     throwUnlessOk(response.status, `Push to server ${message.route.address}`);
-    message.acknowledged = true;
     for (const { sliceIndex, staleness, duplicate } of response.slices) {
+      this.#acknowledged.add(sliceIndex);
       if (!duplicate) {
         this.#applied++;
         this.#stalenessSum += staleness;
@@ -125,11 +124,12 @@ export class PushDelivery {
     const { pushId, schedule, rounds, lastOfLease } = push;
     const round = rounds[route.serverIndex] ?? 0;
     const header = { memberId, manifestFingerprint, pushId, schedule, round, lastOfLease };
-    const slices = route.slices.map((sliceIndex) => push.slices[sliceIndex] as EncodedSlice);
+    const slices = route.slices
+      .filter((sliceIndex) => !this.#acknowledged.has(sliceIndex))
+      .map((sliceIndex) => push.slices[sliceIndex] as EncodedSlice);
     return groupByBytes(slices).map((group) => ({
       route,
       request: { ...header, slices: group.map((slice) => this.#gradientOf(slice)), norms: normsOf(group) },
-      acknowledged: false,
     }));
   }
 

@@ -22,6 +22,10 @@ export class ReportQueue {
     this.#ended.push(ended);
   }
 
+  clear(): void {
+    this.#ended = [];
+  }
+
   get length(): number {
     return this.#ended.length;
   }

@@ -19,8 +19,14 @@ afterEach(() => {
 function reporterOf(answer: (request: Request) => Promise<{ leaseValid: boolean }>, leaseMs = 60_000) {
   const requests: Request[] = [];
   const session = {
-    ...{ memberId: "worker-1", job: { cluster: { leaseMs, memberTimeoutMs: 0 } }, observe: () => undefined },
+    ...{
+      memberId: "worker-1",
+      job: { cluster: { leaseMs, recoveryTimeoutMs: 0 } },
+      observe: () => undefined,
+    },
     ending: new AbortController().signal,
+    layout: { current: { rollback: 0 }, refresh: async () => undefined },
+    onRollback: () => undefined,
     coordinator: {
       call: async (_: string, request: Request) => {
         requests.push(request);
@@ -29,7 +35,7 @@ function reporterOf(answer: (request: Request) => Promise<{ leaseValid: boolean 
     },
   } as unknown as Session;
   const work = new WorkQueue();
-  work.add({ leaseId: 1, epoch: 0, batches: Array.from({ length: 100 }, (_, i) => i) });
+  work.add({ leaseId: 1, epoch: 0, batches: Array.from({ length: 100 }, (_, i) => i) }, 0);
   const reporter = new Reporter(session, work);
   reporters.push(reporter);
   const add = (batch: number) => reporter.add({ leaseId: 1, epoch: 0, report: { batch } });

@@ -30,6 +30,7 @@ export class Reporter {
   constructor(session: Session, work: WorkQueue) {
     this.#session = session;
     this.#work = work;
+    session.onRollback(() => this.#queue.clear());
     this.#extension = setInterval(() => this.#extendLeases(), session.job.cluster.leaseMs / 3);
   }
 
@@ -80,10 +81,11 @@ export class Reporter {
   async #sendNext(): Promise<void> {
     const report = this.#queue.take();
     if (report === undefined) return;
-    const { memberId, coordinator, observe } = this.#session;
+    const { memberId, coordinator, observe, layout } = this.#session;
     const { leaseId, epoch, batches } = report;
     this.#lastMs = performance.now();
-    const request = { memberId, leaseId, epoch, batches: [...batches] };
+    const { rollback } = layout.current;
+    const request = { memberId, leaseId, epoch, batches: [...batches], rollback };
     const answer = await patiently(this.#session, () => coordinator.call("ReportBatches", request));
     observe(answer);
     this.#work.reported(leaseId, batches.length);
@@ -105,9 +107,10 @@ export class Reporter {
   }
 
   #extendLeases(): void {
-    const { memberId, coordinator } = this.#session;
+    const { memberId, coordinator, layout } = this.#session;
+    const { rollback } = layout.current;
     for (const leaseId of this.#work.heldLeases()) {
-      coordinator.call("ReportBatches", { memberId, leaseId, epoch: 0, batches: [] }).then(
+      coordinator.call("ReportBatches", { memberId, leaseId, epoch: 0, batches: [], rollback }).then(
         (answer) => {
           if (!answer.leaseValid) this.#work.drop(leaseId);
         },

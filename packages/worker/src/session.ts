@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { codeOf, DownpourError, messageOf } from "@downpour/errors";
+import { codeOf, messageOf } from "@downpour/errors";
 import { checkJob, type Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import { type Manifest, manifestFromWire } from "@downpour/parameter-vector";
@@ -17,6 +17,7 @@ import {
 } from "@downpour/protocol";
 import type { Kernels } from "@downpour/tensor-kernels";
 import type { Compute, Prepared } from "./compute.ts";
+import { type Layout, LayoutFollower, placedSlices } from "./layout.ts";
 import { attachVectors, type MemberVectors } from "./member-memory.ts";
 import { ParameterClient } from "./parameter-client.ts";
 import { PullDecoder } from "./pull-payloads.ts";
@@ -45,6 +46,8 @@ export interface Session {
   readonly memberId: string;
   readonly coordinator: CoordinatorCaller;
   readonly parameters: ParameterClient;
+  /** Where the slices are. */
+  readonly layout: LayoutFollower;
   readonly compute: Compute;
   readonly manifest: Manifest;
   readonly batchesPerEpoch: number;
@@ -60,6 +63,8 @@ export interface Session {
   readonly stopping: AbortSignal;
   /** Aborts when this process is told to end: then it waits for nobody. */
   readonly ending: AbortSignal;
+  /** Called at once when slices went back to a checkpoint: what is leased, and not reported, is worth nothing. */
+  readonly onRollback: (listener: () => void) => void;
   /** The highest schedule revision heard of. */
   readonly schedule: () => ScheduleRevision;
   /** Takes in what an answer of the coordinator says besides its own matter. */
@@ -115,9 +120,19 @@ export async function runSessions(
   }
 }
 
-/** Tries again while the other side is not reached: pushes, pulls and reports are idempotent. */
+/** Pauses between attempts are no longer, so that training goes on soon after others are back. */
+const retryPauseMaxMs = 300;
+
+/**
+ * Tries again while the other side is not reached, wherever it is by then: pushes, pulls and reports are idempotent.
+ */
 export function patiently<T>(session: Session, attempt: () => Promise<T>): Promise<T> {
-  return retry(attempt, { giveUpAfterMs: session.job.cluster.memberTimeoutMs, signal: session.ending });
+  return retry(attempt, {
+    giveUpAfterMs: session.job.cluster.recoveryTimeoutMs,
+    pauseMaxMs: retryPauseMaxMs,
+    signal: session.ending,
+    onRetry: () => session.layout.refresh(),
+  });
 }
 
 interface SessionInput extends MemberOptions {
@@ -130,8 +145,20 @@ interface SessionInput extends MemberOptions {
 
 async function runSession(input: SessionInput, work: (session: Session) => Promise<void>): Promise<void> {
   const { coordinator, compute, job, logger, signal } = input;
-  const { memberId, firstSchedule, ...joined } = await join(input);
+  const { memberId, firstSchedule, firstLayout, ...joined } = await join(input);
   const { parameters } = joined;
+  const rollbackListeners: (() => void)[] = [];
+  const layout = new LayoutFollower({
+    coordinator,
+    memberId,
+    first: firstLayout,
+    onChange: (now, before) => {
+      parameters.reroute(now);
+      const { revision, rollback } = now;
+      logger.info({ memberId, revision, rollback }, "slices have moved");
+      if (rollback > before.rollback) for (const listener of rollbackListeners) listener();
+    },
+  });
   let schedule = firstSchedule;
   const stop = new AbortController();
   const stopping = AbortSignal.any([signal, stop.signal]);
@@ -142,6 +169,8 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
     coordinator,
     compute,
     ...joined,
+    layout,
+    onRollback: (listener) => rollbackListeners.push(listener),
     logger: logger.child({ memberId }),
     stopping,
     ending: signal,
@@ -155,9 +184,12 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
     coordinator,
     memberId,
     intervalMs: job.cluster.heartbeatIntervalMs,
-    giveUpAfterMs: job.cluster.memberTimeoutMs,
+    giveUpAfterMs: job.cluster.recoveryTimeoutMs,
     signal: stopping,
-    onAnswer: session.observe,
+    onAnswer: (answer) => {
+      session.observe(answer);
+      layout.heard(answer.layoutRevision);
+    },
   }).finally(() => stop.abort());
   const working = work(session).finally(() => stop.abort());
   try {
@@ -182,7 +214,7 @@ type Joined = Pick<
   | "encoder"
   | "sum"
   | "kernels"
-> & { readonly firstSchedule: ScheduleRevision };
+> & { readonly firstSchedule: ScheduleRevision; readonly firstLayout: Layout };
 
 async function join(input: SessionInput): Promise<Joined> {
   const { coordinator, job, prepared, role, signal } = input;
@@ -198,10 +230,9 @@ async function join(input: SessionInput): Promise<Joined> {
     signal,
   });
   const { memberId } = answer;
-  const slices = answer.slices.map(({ slice, serverIndex }) => {
-    if (slice === null) throw new DownpourError("internal", "the placement has an entry without a slice");
-    return { ...slice, serverIndex };
-  });
+  const slices = placedSlices(answer.slices);
+  const { layoutRevision: revision, rollback, serverAddresses } = answer;
+  const firstLayout = { revision, rollback, serverAddresses, slices };
   const manifest = manifestFromWire(prepared.manifest);
   const { arrays, ...vectors } = attachVectors(prepared.vectors);
   const { weights, pulled } = vectors;
@@ -211,8 +242,7 @@ async function join(input: SessionInput): Promise<Joined> {
   const parameters = new ParameterClient({
     memberId,
     manifestFingerprint: prepared.manifest.fingerprint,
-    serverAddresses: answer.serverAddresses,
-    slices,
+    layout: firstLayout,
     replica,
     pullCodec: new PullDecoder({ codec: pullCodec, manifest, slices, arrays }),
     requestTimeoutMs: job.cluster.requestTimeoutMs,
@@ -238,6 +268,7 @@ async function join(input: SessionInput): Promise<Joined> {
     encoder: new PushEncoder({ job, manifest, slices, arrays }),
     sum: job.worker.pushEvery > 1 ? arrays.allocateFloats(weights.length) : undefined,
     kernels: arrays.kernels,
+    firstLayout,
     firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
   };
 }

@@ -12,6 +12,7 @@ const manifest = makeManifest([
   { name: "dense/kernel", shape: [16], role: "weight", trainable: true, decayed: true },
 ]);
 const slices = [{ sliceIndex: 0, offset: 0, length: 16 }];
+const layout = { revision: 1, rollback: 0, serverAddresses: ["a"], slices: [] };
 
 const ignore = () => undefined;
 
@@ -52,6 +53,13 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
   let count = 0;
   let refusals = 0;
   const note = (text: string) => log.push(text);
+  const follower = { current: layout, refresh: async () => undefined };
+  const listeners: (() => void)[] = [];
+  /** Slices go back to a checkpoint. */
+  const rollBack = () => {
+    follower.current = { ...layout, rollback: follower.current.rollback + 1 };
+    for (const listener of listeners) listener();
+  };
 
   const calls = {
     AcquireLease: async () => {
@@ -59,7 +67,7 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
       // The first time is asked ahead, while the worker still has batches.
       if (batches === undefined && refusals++ > 0) stop.abort();
       const lease = batches && { leaseId: world.leases.length - leases.length, epoch: 0, batches };
-      return { lease: lease ?? null, retryAfterMs: 1 };
+      return { lease: lease ?? null, retryAfterMs: 1, rollback: follower.current.rollback };
     },
     ReportBatches: async ({ batches }: { batches: BatchReportInput[] }) => {
       const answer = await world.report?.();
@@ -109,8 +117,10 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
     sum: arrays.allocateFloats(manifest.length),
     kernels: arrays.kernels,
     logger: { warn: ignore, info: ignore },
+    layout: follower,
+    onRollback: (listener: () => void) => listeners.push(listener),
     ...{ stopping: stop.signal, ending: stop.signal, observe: ignore },
     schedule: () => ({ revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 }),
   } as unknown as Session;
-  return { session, log, pushes, payloads, reports, stop };
+  return { session, log, pushes, payloads, reports, stop, rollBack };
 }

@@ -209,3 +209,47 @@ describe("train", () => {
     expect(log.slice(-4)).toEqual(["acknowledged 0", "pull", "leave gates", "return 1"]);
   });
 });
+
+describe("after a roll-back", () => {
+  it("pushes and reports nothing of before it, and goes on with a new lease on new weights", async () => {
+    const world = fakeSession(serial, {
+      leases: [
+        [0, 1, 2, 3, 4, 5],
+        [0, 1],
+      ],
+      step: async ({ pushId }) => {
+        if (pushId.batch === 2) world.rollBack();
+        return {};
+      },
+    });
+    await train(world.session);
+    const pushed = world.pushes.map(({ pushId }) => pushId.batch);
+    expect(pushed).toEqual([0, 1, 0, 1]);
+    expect(world.reports.at(-1)).toMatchObject({ batch: 1, outcome: "BATCH_OUTCOME_APPLIED" });
+    expect(world.log.filter((line) => line.startsWith("step"))).toHaveLength(5);
+  });
+
+  it("does not report a batch that was acknowledged before slices went back", async () => {
+    const world = fakeSession(serial, {
+      leases: [[0, 1]],
+      push: async ({ pushId }) => {
+        if (pushId.batch === 1) world.rollBack();
+        return { stalenessMean: 0, stalenessMax: 0 };
+      },
+    });
+    await train(world.session);
+    expect(world.reports.map(({ batch }) => batch)).not.toContain(1);
+  });
+
+  it("drops a gradient that a server refuses as one of before it", async () => {
+    const world = fakeSession(serial, {
+      leases: [[0, 1]],
+      push: async ({ pushId }) => {
+        if (pushId.batch === 0) throw new DownpourError("rolledBack", "slice 0 went back");
+        return { stalenessMean: 0, stalenessMax: 0 };
+      },
+    });
+    await train(world.session);
+    expect(world.reports.map(({ batch }) => batch)).toEqual([1]);
+  });
+});

@@ -57,6 +57,10 @@ class TrainingLoop {
       kernels,
     });
     this.#overlapped = overlaps(job);
+    session.onRollback(() => {
+      this.#accumulator.discard();
+      this.#stepsSinceAdopted = Number.POSITIVE_INFINITY;
+    });
   }
 
   /** Returns when the member is to stop and what it computed is pushed. */

@@ -66,6 +66,11 @@ export class WeightReplica {
     this.#pulledRounds[serverIndex] = round;
   }
 
+  /** Slices are on other servers now; rounds of theirs are heard of with the next pull. */
+  serversChanged(): void {
+    this.#pulledRounds.length = 0;
+  }
+
   /** Servers whose weights were pulled in an earlier round than those of others. */
   get serversBehind(): readonly number[] {
     const latest = this.#pulledRounds.reduce((most, round) => Math.max(most, round), 0);

@@ -3,7 +3,7 @@ import { WorkQueue } from "./work-queue.ts";
 
 function queueOf(...leases: [number, number, number[]][]): WorkQueue {
   const queue = new WorkQueue();
-  for (const [leaseId, epoch, batches] of leases) queue.add({ leaseId, epoch, batches });
+  for (const [leaseId, epoch, batches] of leases) queue.add({ leaseId, epoch, batches }, 0);
   return queue;
 }
 
@@ -15,7 +15,7 @@ test("batches come in the order of their leases, and can be seen ahead", () => {
     { epoch: 1, batch: 0 },
   ]);
   expect(queue.ahead(1)).toEqual([{ epoch: 0, batch: 4 }]);
-  expect(queue.peek()).toEqual({ leaseId: 1, pushId: { epoch: 0, batch: 4 } });
+  expect(queue.peek()).toEqual({ leaseId: 1, pushId: { epoch: 0, batch: 4 }, rollback: 0 });
   const taken = [queue.take(), queue.take(), queue.take(), queue.take()];
   expect(taken.map((work) => work?.leaseId)).toEqual([1, 1, 2, undefined]);
   expect(queue.length).toBe(0);

@@ -12,6 +12,8 @@ export interface LeaseInput {
 export interface BatchWork {
   readonly leaseId: number;
   readonly pushId: PushId;
+  /** The latest roll-back when it was leased. */
+  readonly rollback: number;
 }
 
 interface HeldLease {
@@ -25,10 +27,11 @@ export class WorkQueue {
   #waiting: BatchWork[] = [];
   readonly #held = new Map<number, HeldLease>();
 
-  add({ leaseId, epoch, batches }: LeaseInput): void {
+  /** @param rollback the latest roll-back when it was leased */
+  add({ leaseId, epoch, batches }: LeaseInput, rollback: number): void {
     if (batches.length === 0) return;
     this.#held.set(leaseId, { leaseId, unreported: batches.length });
-    for (const batch of batches) this.#waiting.push({ leaseId, pushId: { epoch, batch } });
+    for (const batch of batches) this.#waiting.push({ leaseId, pushId: { epoch, batch }, rollback });
   }
 
   /** The next batch; undefined when none is left. */
@@ -67,6 +70,12 @@ export class WorkQueue {
     if (lease === undefined) return;
     lease.unreported -= batchCount;
     if (lease.unreported <= 0) this.#held.delete(leaseId);
+  }
+
+  /** All leases are gone. */
+  clear(): void {
+    this.#held.clear();
+    this.#waiting = [];
   }
 
   /** A lease is gone: its other batches are somebody else's. */

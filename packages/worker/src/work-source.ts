@@ -22,6 +22,7 @@ export class WorkSource {
   constructor(session: Session, queue: WorkQueue) {
     this.#session = session;
     this.#queue = queue;
+    session.onRollback(() => queue.clear());
   }
 
   /**
@@ -99,6 +100,10 @@ export class WorkSource {
     observe(answer);
     this.#retryAfterMs = answer.retryAfterMs;
     this.#nothingLeft = answer.lease === null;
-    if (answer.lease !== null) this.#queue.add(answer.lease);
+    if (answer.lease === null) return;
+    const { layout } = this.#session;
+    if (answer.rollback > layout.current.rollback) await layout.refresh();
+    // A lease of before a roll-back is gone already.
+    if (answer.rollback >= layout.current.rollback) this.#queue.add(answer.lease, answer.rollback);
   }
 }

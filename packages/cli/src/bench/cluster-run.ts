@@ -104,7 +104,10 @@ async function watchWindow(
   };
   const timer = setTimeout(() => enough.abort(), patienceMs + seconds * 1000);
   try {
-    const { message } = await watchJob(address, onEvent, enough.signal);
+    const { message } = await watchJob(address, onEvent, {
+      signal: enough.signal,
+      giveUpAfterMs: 0,
+    });
     throw new DownpourError("jobFailed", `the benchmark's job ended early: ${message ?? "without a reason"}`);
   } catch (error) {
     if (measured !== undefined) return measured;

@@ -3,22 +3,20 @@ import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import { type Device, devices, readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
-import type { IdentityFiles } from "@downpour/protocol";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
+import { type IdentityOptions, identityOf } from "./identity-options.ts";
 
 /* Each role is loaded when it is run: a server needs no TensorFlow, and starts the sooner for it. */
 
 /** Options that every role takes, as text. */
-export interface RoleOptions {
+export interface RoleOptions extends IdentityOptions {
   readonly logFile?: string;
   readonly host: string;
   readonly port: string;
   readonly coordinator: string;
   readonly connectTimeout: string;
-  readonly tlsDir?: string;
-  readonly joinTokenFile?: string;
   readonly dataDir?: string;
   readonly device?: string;
 }
@@ -82,18 +80,6 @@ export async function memberRole(
     onNotice: (text) => tellParent({ type: "notice", text }),
     signal: stopSignal(),
   });
-}
-
-function identityOf({
-  tlsDir,
-  joinTokenFile,
-}: Pick<RoleOptions, "tlsDir" | "joinTokenFile">): IdentityFiles | undefined {
-  if (tlsDir !== undefined) return { tlsDirectory: tlsDir, joinTokenFile };
-  if (joinTokenFile === undefined) return undefined;
-  throw new DownpourError(
-    "usage",
-    `--join-token-file ${joinTokenFile}: a join token is sent over TLS only; name the certificates with --tls-dir, too`,
-  );
 }
 
 function deviceOption(text: string | undefined): Device | undefined {

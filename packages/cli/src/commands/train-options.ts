@@ -3,9 +3,10 @@ import { DownpourError, messageOf } from "@downpour/errors";
 import type { Override } from "@downpour/job";
 import { parse } from "yaml";
 import type { CliConfig } from "../config.ts";
+import type { IdentityOptions } from "./identity-options.ts";
 
 /** Options of `downpour train` as commander hands them over: text, or undefined where not given. */
-export interface TrainOptions {
+export interface TrainOptions extends IdentityOptions {
   readonly workers?: string;
   readonly servers?: string;
   readonly epochs?: string;

@@ -2,13 +2,14 @@ import { relative } from "node:path";
 import { type ProgressEvent, verifyDataset } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
 import { type Job, loadOptionsOf, readJob } from "@downpour/job";
-import type { JobSummary } from "@downpour/protocol";
+import { type IdentityFiles, type JobSummary, loadIdentity } from "@downpour/protocol";
 import type { CliConfig } from "../config.ts";
 import { LocalCluster } from "../local-cluster.ts";
 import { durationText, percentText } from "../progress-text.ts";
 import type { Reporter } from "../reporter.ts";
 import { stopSignal } from "../stop-signal.ts";
 import { watchJob } from "../watch-job.ts";
+import { identityOf } from "./identity-options.ts";
 import { makeRunDirectory, type RunDirectory } from "./run-directory.ts";
 import { overridesOf, type TrainOptions } from "./train-options.ts";
 
@@ -38,17 +39,21 @@ export async function train(
   if ((await Promise.race([verifying, interrupted])) === "interrupted") {
     return reportInterrupted(reporter, undefined);
   }
+  const identity = identityOf(options);
+  // What is wrong with it is said before anything starts.
+  await loadIdentity(identity, "admin");
   const run = await makeRunDirectory(job, options.runDir, new Date());
   reporter.note(startText(job, run));
   const cluster = new LocalCluster({
     job,
+    identity,
     jobFile: run.jobFile,
     runDirectory: run.path,
     logDirectory: run.logDirectory,
     onWarning: (text) => reporter.warn(text),
   });
   try {
-    const following = follow(cluster, reporter, stop);
+    const following = follow(cluster, { job, identity }, reporter, stop);
     following.catch(() => undefined); // it fails too when the cluster does, which says why
     const end = await Promise.race([following, cluster.failed, interrupted]);
     if (end === "interrupted") return reportInterrupted(reporter, run.path);
@@ -97,10 +102,19 @@ function fetchNotes(reporter: Reporter): (event: ProgressEvent) => void {
 /**
  * The job's summary. When the coordinator is lost the cluster is about to say why, so it gets a moment to.
  */
-async function follow(cluster: LocalCluster, reporter: Reporter, stop: AbortSignal): Promise<JobSummary> {
+async function follow(
+  cluster: LocalCluster,
+  { job, identity }: { readonly job: Job; readonly identity: IdentityFiles | undefined },
+  reporter: Reporter,
+  stop: AbortSignal,
+): Promise<JobSummary> {
   const address = await cluster.start();
   try {
-    return await watchJob(address, (event) => reporter.event(event), stop);
+    return await watchJob(address, (event) => reporter.event(event), {
+      signal: stop,
+      giveUpAfterMs: job.cluster.recoveryTimeoutMs,
+      identity: await loadIdentity(identity, "admin"),
+    });
   } catch (error) {
     const moment = new Promise<never>((_, reject) => setTimeout(() => reject(error), 1000).unref());
     return await Promise.race([cluster.failed, moment]);
