@@ -1,0 +1,134 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { freePorts } from "./ports.ts";
+import { Role } from "./role.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
+
+export interface FaultClusterOptions {
+  /** Run directories and logs go below it. */
+  readonly folder: string;
+  readonly jobFile: string;
+  readonly servers: number;
+  readonly workers: number;
+  /** Coordinators: one, or a leader and standbys, which need a store that they share. */
+  readonly coordinators: number;
+  /** Arguments of all roles, such as certificates. */
+  readonly roleArgs?: readonly string[];
+  /** Arguments of workers and evaluator, such as where the data are. */
+  readonly memberArgs?: readonly string[];
+  /** Told what happens to roles. */
+  readonly onNote?: (text: string) => void;
+  readonly random?: () => number;
+}
+
+/** A role that died is started again after so long, as an orchestrator does. */
+const restartAfterMs = 1000;
+
+/** Roles that did not end so long after they were told to are killed. */
+const endGraceMs = 15_000;
+
+/**
+ * All roles of a job as real processes, each started again when it dies. Every worker reaches the coordinators through
+ * networks of its own, which can be cut.
+ */
+export class FaultCluster {
+  readonly #options: FaultClusterOptions;
+  readonly #roles = new Map<string, Role>();
+  /** By worker: its ways to the coordinators. */
+  readonly #networks = new Map<string, TcpProxy[]>();
+  #coordinators: string[] = [];
+  #ending = false;
+  #watching: Promise<void>[] = [];
+
+  constructor(options: FaultClusterOptions) {
+    this.#options = options;
+  }
+
+  /** Addresses of all coordinators, with commas between. */
+  get coordinatorAddresses(): string {
+    return this.#coordinators.join(",");
+  }
+
+  /** Names of the roles of a kind: "server", "worker", "coordinator", "evaluator". */
+  names(kind: string): string[] {
+    return [...this.#roles.keys()].filter((name) => name.startsWith(`${kind}-`));
+  }
+
+  role(name: string): Role {
+    const role = this.#roles.get(name);
+    if (role === undefined) throw new Error(`the cluster has no role ${name}`);
+    return role;
+  }
+
+  /** A worker's ways to the coordinators. */
+  networks(worker: string): readonly TcpProxy[] {
+    return this.#networks.get(worker) ?? [];
+  }
+
+  /** All process ids that roles ever had. */
+  get pids(): number[] {
+    return [...this.#roles.values()].flatMap((role) => role.pids);
+  }
+
+  async start(): Promise<void> {
+    const { folder, jobFile, servers, workers, coordinators, roleArgs = [], memberArgs = [] } = this.#options;
+    const logs = join(folder, "logs");
+    mkdirSync(logs, { recursive: true });
+    const ports = await freePorts(coordinators);
+    this.#coordinators = ports.map((port) => `127.0.0.1:${port}`);
+    const add = (name: string, args: readonly string[]) => {
+      this.#roles.set(name, new Role(name, [...args, ...roleArgs], logs));
+    };
+    for (const [i, port] of ports.entries()) {
+      const run = ["--run-dir", join(folder, `run-${i + 1}`)];
+      add(`coordinator-${i + 1}`, ["coordinator", jobFile, ...run, "--port", `${port}`]);
+    }
+    const joining = ["--coordinator", this.coordinatorAddresses];
+    for (let i = 1; i <= servers; i++) add(`server-${i}`, ["server", ...joining]);
+    add("evaluator-1", ["evaluator", ...joining, ...memberArgs]);
+    for (let i = 1; i <= workers; i++) {
+      const { random = Math.random } = this.#options;
+      const ways = await Promise.all(this.#coordinators.map((address) => TcpProxy.listen(address, random)));
+      this.#networks.set(`worker-${i}`, ways);
+      const addresses = ways.map((way) => way.address).join(",");
+      add(`worker-${i}`, ["worker", "--coordinator", addresses, ...memberArgs]);
+    }
+    for (const role of this.#roles.values()) {
+      role.start();
+      this.#watching.push(this.#keepRunning(role));
+    }
+  }
+
+  /** The job is over: nothing is started again. Resolves when all roles have ended; tells which had to be killed. */
+  async end(): Promise<string[]> {
+    this.#ending = true;
+    const roles = [...this.#roles.values()];
+    for (const role of roles) if (role.isSuspended) role.resume();
+    const all = Promise.all(roles.map((role) => role.end));
+    await Promise.race([all, sleep(endGraceMs, undefined, { ref: false })]);
+    const left = roles.filter((role) => role.isRunning);
+    for (const role of left) role.signal("SIGKILL");
+    await Promise.all(this.#watching);
+    for (const network of [...this.#networks.values()].flat()) await network.close();
+    return left.map(({ name }) => name);
+  }
+
+  /** Ends everything now. */
+  async abort(): Promise<void> {
+    this.#ending = true;
+    for (const role of this.#roles.values()) role.signal("SIGKILL");
+    await this.end();
+  }
+
+  async #keepRunning(role: Role): Promise<void> {
+    while (!this.#ending) {
+      const { status, signal } = await role.end;
+      if (this.#ending) return;
+      this.#options.onNote?.(`${role.name} ended (${signal ?? status}); it is started again`);
+      await sleep(restartAfterMs);
+      if (!this.#ending) role.start();
+    }
+    await role.end;
+  }
+}
