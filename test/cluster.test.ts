@@ -224,9 +224,12 @@ describe("a cluster on this machine", () => {
     expect(readFileSync(join(run, "model", "model.safetensors")).equals(best)).toBe(true);
   });
 
-  it("fails with one clear message when the coordinator dies, and leaves no process", async () => {
+  it("fails with one clear message when a coordinator dies that may not be replaced, and leaves no process", async () => {
     const { file, run } = jobFile();
-    const training = downpour(["train", file, "--run-dir", run, "--epochs", "1000"]);
+    const training = downpour([
+      ...["train", file, "--run-dir", run, "--epochs", "1000"],
+      ...["--set", "cluster.serverRestartsMax=0"],
+    ]);
     await expect.poll(() => existsSync(join(run, "best.safetensors")), { timeout: 60_000 }).toBe(true);
     const children = descendantsOf(training.pid);
     const coordinator = children.find((child) => child.role === "coordinator");
@@ -279,9 +282,12 @@ describe("a cluster on this machine", () => {
     await expectGone(children, 10_000);
   });
 
-  it("fails with one clear message when a server dies, and leaves no process", async () => {
+  it("fails with one clear message when a server dies that may not be replaced, and leaves no process", async () => {
     const { file, run } = jobFile();
-    const training = downpour(["train", file, "--run-dir", run, "--epochs", "1000"]);
+    const training = downpour([
+      ...["train", file, "--run-dir", run, "--epochs", "1000"],
+      ...["--set", "cluster.serverRestartsMax=0"],
+    ]);
     await expect.poll(() => existsSync(join(run, "best.safetensors")), { timeout: 60_000 }).toBe(true);
     const children = descendantsOf(training.pid);
     const server = children.find((child) => child.role === "server");

@@ -8,12 +8,28 @@ export interface Violation {
 
 type ServerMetrics = Extract<JobEvent, { type: "serverMetrics" }>;
 
+/** Somebody waits for training to go on after something went wrong. */
+interface Waiting {
+  readonly sinceMs: number;
+  /** Examples counted soon after it; undefined until it is known. */
+  baseline: number | undefined;
+  readonly onTrained: (timeMs: number) => void;
+}
+
+/** Reports of batches that had ended before it may come in for so long. */
+const reportsMs = 500;
+
+/** A server that was harmed and not given up after so long is as good as before. */
+const sparedMs = 20_000;
+
 /**
  * What the events of a job tell, and whether they tell of anything that must not be: sequences with a gap, epochs that
- * are complete twice without a roll-back between, versions that go back within a term. Pure.
+ * are complete twice without a roll-back between or have another number of examples, versions that go back. Pure.
  */
 export class ClusterView {
   readonly violations: Violation[] = [];
+  /** Examples of complete epochs, in the order of their completion. */
+  readonly epochs: { readonly epoch: number; readonly examples: number; readonly expected: number }[] = [];
   progress: Progress | undefined;
   summary: JobSummary | undefined;
   state = "";
@@ -25,8 +41,17 @@ export class ClusterView {
   readonly counts = new Map<JobEvent["type"], number>();
   readonly #versions = new Map<number, Pick<SliceFigures, "term" | "count">>();
   readonly #completedEpochs = new Set<number>();
-  /** Slices whose replica is in step, where the job has replicas. */
-  readonly #inStep = new Map<number, boolean>();
+  readonly #examplesPerEpoch: number;
+  readonly #now: () => number;
+  #waiting: Waiting[] = [];
+  #inStep = false;
+  #harmedMs = Number.NEGATIVE_INFINITY;
+
+  /** @param now milliseconds since 1970 */
+  constructor(examplesPerEpoch: number, now: () => number = Date.now) {
+    this.#examplesPerEpoch = examplesPerEpoch;
+    this.#now = now;
+  }
 
   observe({ sequence, timeMs, event }: TimedJobEvent): void {
     if (sequence !== this.sequence + 1) {
@@ -38,6 +63,7 @@ export class ClusterView {
     switch (event.type) {
       case "progress":
         this.progress = event;
+        this.#tellWaiting(timeMs, event.examplesCounted);
         break;
       case "stateChanged":
         this.state = event.state;
@@ -51,6 +77,23 @@ export class ClusterView {
           this.#violated(sequence, `epoch ${event.epoch} was completed twice`);
         }
         this.#completedEpochs.add(event.epoch);
+        this.epochs.push({
+          epoch: event.epoch,
+          examples: event.examplesApplied,
+          expected: this.#examplesPerEpoch,
+        });
+        break;
+      case "slicesRestored":
+        // What they lack is trained again.
+        this.#completedEpochs.clear();
+        break;
+      case "serverLost":
+      case "replicaLost":
+        this.#inStep = false;
+        this.#harmedMs = Number.NEGATIVE_INFINITY;
+        break;
+      case "replicasInStep":
+        this.#inStep = true;
         break;
       case "ended":
         this.summary = event.summary;
@@ -62,7 +105,27 @@ export class ClusterView {
 
   /** Every slice has a replica that could take over now. */
   get replicasInStep(): boolean {
-    return this.#inStep.size > 0 && [...this.#inStep.values()].every(Boolean);
+    return this.#inStep && this.#now() - this.#harmedMs > sparedMs;
+  }
+
+  /** Something is done to a server: the coordinator will tell, in a while, if it is lost. */
+  serverHarmed(): void {
+    this.#harmedMs = this.#now();
+  }
+
+  /** Calls back when batches are counted that ended after a moment, with the time of the event that says so. */
+  onceTrainedAfter(sinceMs: number, onTrained: (timeMs: number) => void): void {
+    this.#waiting.push({ sinceMs, baseline: undefined, onTrained });
+  }
+
+  #tellWaiting(timeMs: number, examples: number): void {
+    this.#waiting = this.#waiting.filter((waiting) => {
+      if (timeMs < waiting.sinceMs + reportsMs) return true;
+      waiting.baseline ??= examples;
+      if (examples <= waiting.baseline) return true;
+      waiting.onTrained(timeMs);
+      return false;
+    });
   }
 
   #compare(sequence: number, { sliceIndex, term, count }: SliceFigures): void {

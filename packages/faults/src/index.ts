@@ -6,4 +6,5 @@ export { hasNatsServer, NatsNode } from "./nats-node.ts";
 export { freePorts } from "./ports.ts";
 export { pick, seededRandom } from "./random.ts";
 export { Role, type RoleEnd } from "./role.ts";
+export { type SoakOptions, type SoakResult, soak } from "./soak.ts";
 export { TcpProxy } from "./tcp-proxy.ts";
