@@ -7,6 +7,7 @@ import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
+import { resume } from "./commands/resume.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
@@ -104,6 +105,24 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       done(await train(job, options, config, reporter())),
     );
 
+  secured(program.command("resume").description("go on with a run from its newest checkpoint"))
+    .argument("<run>", "run directory")
+    .option("--workers <count>", "workers, instead of before")
+    .option("--servers <count>", "parameter servers, instead of before")
+    .option("--epochs <count>", "epochs, at most, counted from the run's beginning")
+    .option("--target-accuracy <share>", "stop at this validation accuracy, 0 to 1")
+    .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
+    .option("--device <device>", "auto, cpu, cuda, webgpu or portable (DOWNPOUR_DEVICE)")
+    .option("--port <port>", "port of the coordinator")
+    .option("--set <path=value...>", "any other key of the job file that may change while a job is under way")
+    .addHelpText(
+      "after",
+      "\nExample:\n  downpour resume runs/mnist-20261125-101500-123 --servers 3 --workers 4",
+    )
+    .action(async (run: string, options: TrainOptions) =>
+      done(await resume(run, options, config, reporter())),
+    );
+
   addBench(program, config, reporter);
   addCerts(program, reporter);
 
@@ -140,6 +159,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
     .option("--log-file <file>", "structured log; standard error without it")
+    .option("--resume", "begin with the newest checkpoint instead of what is stored")
     .action(async (job: string, options: Parameters<typeof coordinatorRole>[1]) => {
       await coordinatorRole(job, options);
       ended();

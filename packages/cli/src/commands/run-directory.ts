@@ -22,24 +22,38 @@ export async function makeRunDirectory(
   now: Date,
 ): Promise<RunDirectory> {
   const path = resolve(asked ?? join("runs", `${job.name}-${stamp(now)}`));
-  const jobFile = join(path, "job.yaml");
-  const logDirectory = join(path, "logs");
+  const { jobFile } = filesOf(path);
   const taken = await access(jobFile).then(
     () => true,
     () => false,
   );
   if (taken) {
-    throw new DownpourError("usage", `${path} holds a run already; choose another folder with --run-dir`);
+    const next = `choose another folder with --run-dir, or go on with it: downpour resume ${path}`;
+    throw new DownpourError("usage", `${path} holds a run already; ${next}`);
   }
+  return await reuseRunDirectory(job, path);
+}
+
+/**
+ * The folder of a run that goes on, with the job as it is now.
+ * @throws usage: it can't be written
+ */
+export async function reuseRunDirectory(job: Job, path: string): Promise<RunDirectory> {
+  const run = filesOf(path);
   try {
-    await mkdir(logDirectory, { recursive: true });
-    await writeFile(jobFile, `# The resolved job of this run.\n${stringify(job)}`);
+    await mkdir(run.logDirectory, { recursive: true });
+    await writeFile(run.jobFile, `# The resolved job of this run.\n${stringify(job)}`);
   } catch (error) {
     throw new DownpourError("usage", `can't make the run directory ${path}: ${messageOf(error)}`, {
       cause: error,
     });
   }
-  return { path, jobFile, logDirectory };
+  return run;
+}
+
+/** Where the files of a run are. */
+export function filesOf(path: string): RunDirectory {
+  return { path, jobFile: join(path, "job.yaml"), logDirectory: join(path, "logs") };
 }
 
 /** 20261120-134502-123, in local time. */

@@ -10,7 +10,7 @@ import type { Reporter } from "../reporter.ts";
 import { stopSignal } from "../stop-signal.ts";
 import { watchJob } from "../watch-job.ts";
 import { identityOf } from "./identity-options.ts";
-import { makeRunDirectory, type RunDirectory } from "./run-directory.ts";
+import { makeRunDirectory, type RunDirectory, reuseRunDirectory } from "./run-directory.ts";
 import { overridesOf, type TrainOptions } from "./train-options.ts";
 
 /** After the job has ended, its processes get so long to end by themselves. */
@@ -19,12 +19,16 @@ const settleMs = 3000;
 /** Status of a command that was interrupted, as shells have it: 128 + SIGINT. */
 const interruptedStatus = 130;
 
-/** `downpour train JOB`: runs all roles on this machine until the job ends. Returns the exit status. */
+/**
+ * `downpour train JOB`: runs all roles on this machine until the job ends. Returns the exit status.
+ * @param runToResume the run that goes on, whose job file it is
+ */
 export async function train(
   jobFile: string,
   options: TrainOptions,
   config: CliConfig,
   reporter: Reporter,
+  runToResume?: string,
 ): Promise<number> {
   const stop = stopSignal();
   const interrupted = new Promise<"interrupted">((resolve) => {
@@ -42,11 +46,15 @@ export async function train(
   const identity = identityOf(options);
   // What is wrong with it is said before anything starts.
   await loadIdentity(identity, "admin");
-  const run = await makeRunDirectory(job, options.runDir, new Date());
+  const run =
+    runToResume === undefined
+      ? await makeRunDirectory(job, options.runDir, new Date())
+      : await reuseRunDirectory(job, runToResume);
   reporter.note(startText(job, run));
   const cluster = new LocalCluster({
     job,
     identity,
+    resume: runToResume !== undefined,
     jobFile: run.jobFile,
     runDirectory: run.path,
     logDirectory: run.logDirectory,
