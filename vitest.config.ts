@@ -15,7 +15,7 @@ export default defineConfig({
           include: ["packages/*/src/**/*.test.ts", "packages/*/setup/**/*.test.mjs"],
           pool: "forks",
           env,
-          setupFiles: ["scripts/property-seed.mjs"],
+          setupFiles: ["test/property-seed.mjs"],
           testTimeout: 30_000,
         },
       },
