@@ -226,7 +226,8 @@ async function join(input: SessionInput): Promise<Joined> {
     data: prepared.data,
   };
   const answer = await retry(() => coordinator.call("Join", request), {
-    giveUpAfterMs: job.cluster.startTimeoutMs,
+    // Servers may be missing for a while, also later in the job.
+    giveUpAfterMs: job.cluster.recoveryTimeoutMs,
     signal,
   });
   const { memberId } = answer;
