@@ -24,6 +24,7 @@ export type {
   AcquireLeaseResponse,
   AcquireLeaseResponseInput,
 } from "./generated/downpour/v1/AcquireLeaseResponse.ts";
+export type { AssignedSlice, AssignedSliceInput } from "./generated/downpour/v1/AssignedSlice.ts";
 export type { AssignRequest, AssignRequestInput } from "./generated/downpour/v1/AssignRequest.ts";
 export type { AssignResponse, AssignResponseInput } from "./generated/downpour/v1/AssignResponse.ts";
 export { BatchOutcome } from "./generated/downpour/v1/BatchOutcome.ts";
@@ -57,6 +58,7 @@ export type { JoinResponse, JoinResponseInput } from "./generated/downpour/v1/Jo
 export type { Lease, LeaseInput } from "./generated/downpour/v1/Lease.ts";
 export type { LeaveRequest, LeaveRequestInput } from "./generated/downpour/v1/LeaveRequest.ts";
 export type { LeaveResponse, LeaveResponseInput } from "./generated/downpour/v1/LeaveResponse.ts";
+export type { LogEntry, LogEntryInput } from "./generated/downpour/v1/LogEntry.ts";
 export type { Manifest, ManifestInput } from "./generated/downpour/v1/Manifest.ts";
 export type { ManifestTensor, ManifestTensorInput } from "./generated/downpour/v1/ManifestTensor.ts";
 export type { Measurement, MeasurementInput } from "./generated/downpour/v1/Measurement.ts";
@@ -84,6 +86,10 @@ export type {
   RegisterServerResponse,
   RegisterServerResponseInput,
 } from "./generated/downpour/v1/RegisterServerResponse.ts";
+export type { ReplicaRefusal, ReplicaRefusalInput } from "./generated/downpour/v1/ReplicaRefusal.ts";
+export type { ReplicaReport, ReplicaReportInput } from "./generated/downpour/v1/ReplicaReport.ts";
+export type { ReplicateRequest, ReplicateRequestInput } from "./generated/downpour/v1/ReplicateRequest.ts";
+export type { ReplicateResponse, ReplicateResponseInput } from "./generated/downpour/v1/ReplicateResponse.ts";
 export type {
   ReportBatchesRequest,
   ReportBatchesRequestInput,
@@ -126,6 +132,8 @@ export type {
   SliceAcknowledgement,
   SliceAcknowledgementInput,
 } from "./generated/downpour/v1/SliceAcknowledgement.ts";
+export { SliceDuty } from "./generated/downpour/v1/SliceDuty.ts";
+export type { SliceFill, SliceFillInput } from "./generated/downpour/v1/SliceFill.ts";
 export type { SliceGradient, SliceGradientInput } from "./generated/downpour/v1/SliceGradient.ts";
 export type { SliceRange, SliceRangeInput } from "./generated/downpour/v1/SliceRange.ts";
 export type { SliceStatus, SliceStatusInput } from "./generated/downpour/v1/SliceStatus.ts";
@@ -137,6 +145,14 @@ export type { StopJobResponse, StopJobResponseInput } from "./generated/downpour
 export { TensorRole } from "./generated/downpour/v1/TensorRole.ts";
 export type { Version, VersionInput } from "./generated/downpour/v1/Version.ts";
 export type { WatchRequest, WatchRequestInput } from "./generated/downpour/v1/WatchRequest.ts";
+export type {
+  WriteCheckpointRequest,
+  WriteCheckpointRequestInput,
+} from "./generated/downpour/v1/WriteCheckpointRequest.ts";
+export type {
+  WriteCheckpointResponse,
+  WriteCheckpointResponseInput,
+} from "./generated/downpour/v1/WriteCheckpointResponse.ts";
 export { type HeartbeatOptions, sendHeartbeats } from "./heartbeats.ts";
 export type {
   AsynchronyChoice,
