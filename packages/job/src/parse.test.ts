@@ -78,10 +78,12 @@ test("a minimal job gets every default", () => {
     cluster: {
       workers: 2,
       servers: 2,
+      replicas: 0,
       applyThreads: 1,
       host: "127.0.0.1",
       heartbeatIntervalMs: 1000,
       memberTimeoutMs: 10_000,
+      recoveryTimeoutMs: 600_000,
       leaseMs: 20_000,
       startTimeoutMs: 60_000,
       requestTimeoutMs: 30_000,
@@ -252,6 +254,14 @@ test("reports all mistakes at once, one line each", () => {
   expect(mistakes.map((line) => line.split(":")[0]).sort()).toEqual(
     ["model.name", "name", "seed", "training.epoch", "training.epochs", "training.passes"].sort(),
   );
+});
+
+test("a replica needs another server", () => {
+  const withServers = (servers: number) => ({ ...minimal, cluster: { servers, replicas: 1 } });
+  expect(() => checkJob(withServers(1), "job.yaml")).toThrow(
+    /cluster\.replicas: must be less than cluster\.servers: .* expected 2 servers; found 1/,
+  );
+  expect(checkJob(withServers(2), "job.yaml").cluster.replicas).toBe(1);
 });
 
 test("the member time-out must be more than two heartbeats", () => {

@@ -145,6 +145,13 @@ const milliseconds = z.number().int().min(10).max(86_400_000);
 const cluster = z.strictObject({
   workers: positiveInteger.max(1024).default(2).describe("Workers that the launcher starts."),
   servers: positiveInteger.max(256).default(2).describe("Parameter servers that hold the slices."),
+  replicas: z
+    .number()
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("Copies of each slice on another server: with 1, a server may die and nothing is lost."),
   applyThreads: positiveInteger
     .max(64)
     .default(1)
@@ -163,6 +170,9 @@ const cluster = z.strictObject({
   memberTimeoutMs: milliseconds
     .default(10_000)
     .describe("A member that did not report for so long is taken for dead."),
+  recoveryTimeoutMs: milliseconds
+    .default(600_000)
+    .describe("How long members wait for a coordinator or a server that is away before they give up."),
   leaseMs: milliseconds
     .default(20_000)
     .describe("A lease that was not extended for so long goes to another worker."),
@@ -170,9 +180,6 @@ const cluster = z.strictObject({
     .default(60_000)
     .describe("How long the job waits for its servers, for a worker and for an evaluator."),
   requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
-  recoveryTimeoutMs: milliseconds
-    .default(600_000)
-    .describe("How long members wait for a coordinator or a server that is away before they give up."),
   serverRestartsMax: z
     .number()
     .int()
@@ -226,6 +233,11 @@ export const jobFileSchema = z
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
     path: ["cluster", "memberTimeoutMs"],
     message: "must be more than twice cluster.heartbeatIntervalMs, or a single late report counts as a death",
+  })
+  .refine((job) => job.cluster.replicas < job.cluster.servers, {
+    path: ["cluster", "replicas"],
+    message:
+      "must be less than cluster.servers: a copy lies on another server than the slice; expected 2 servers",
   });
 
 /** What is left to be chosen is chosen. What it makes of a job it leaves as it is. */

@@ -73,8 +73,8 @@ export class GateKeeper {
   }
 
   /** Lets all that wait go on. */
-  open(): void {
-    this.#options.gate.open();
+  open(roundMin?: number): void {
+    this.#options.gate.open(roundMin);
     for (const pull of this.#waiting) this.#letOn(pull);
   }
 

@@ -28,8 +28,11 @@ export interface Gate {
   heldBackBy(memberId: string): string[];
   /** Whether a gradient may be pushed to the open round. */
   admit(memberId: string, pushKey: string, round: number): boolean;
-  /** Opens the gate for all that wait: the next round begins, or nobody is counted any more. */
-  open(): void;
+  /**
+   * Opens the gate for all that wait: the next round begins, or nobody is counted any more.
+   * @param roundMin the next round is at least this
+   */
+  open(roundMin?: number): void;
 }
 
 /** Nobody waits (async, n-softsync). */

@@ -73,8 +73,8 @@ export class RoundGate implements Gate {
     return true;
   }
 
-  open(): void {
-    this.#round++;
+  open(roundMin = 0): void {
+    this.#round = Math.max(this.#round + 1, roundMin);
     this.#pushed.clear();
     this.#abstained.clear();
     this.#admitted.clear();

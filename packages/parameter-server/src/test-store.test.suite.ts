@@ -3,8 +3,8 @@ import { checkJob, type Job, type JobInput } from "@downpour/job";
 import type { PullCodec } from "@downpour/tensor-kernels";
 import { expect } from "vitest";
 import type { Pull, Push, PushedSlice, SliceVersion } from "./admission.ts";
-import type { Assignment } from "./assignment.ts";
 import { inlineExecutor } from "./executor.ts";
+import type { Assignment } from "./layout.ts";
 import { ParameterStore, type StoreOptions } from "./parameter-store.ts";
 
 /** A job with what a test changes. */

@@ -88,6 +88,7 @@ export type {
   RegisterServerResponse,
   RegisterServerResponseInput,
 } from "./generated/downpour/v1/RegisterServerResponse.ts";
+export type { ReplicaRefusal, ReplicaRefusalInput } from "./generated/downpour/v1/ReplicaRefusal.ts";
 export type { ReplicaReport, ReplicaReportInput } from "./generated/downpour/v1/ReplicaReport.ts";
 export type { ReplicateRequest, ReplicateRequestInput } from "./generated/downpour/v1/ReplicateRequest.ts";
 export type { ReplicateResponse, ReplicateResponseInput } from "./generated/downpour/v1/ReplicateResponse.ts";
@@ -133,6 +134,7 @@ export type {
   SliceAcknowledgement,
   SliceAcknowledgementInput,
 } from "./generated/downpour/v1/SliceAcknowledgement.ts";
+export { SliceDuty } from "./generated/downpour/v1/SliceDuty.ts";
 export type { SliceFill, SliceFillInput } from "./generated/downpour/v1/SliceFill.ts";
 export type { SliceGradient, SliceGradientInput } from "./generated/downpour/v1/SliceGradient.ts";
 export type { SliceRange, SliceRangeInput } from "./generated/downpour/v1/SliceRange.ts";

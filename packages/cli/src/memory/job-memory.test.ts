@@ -38,6 +38,7 @@ function estimator(weightsMax = Number.POSITIVE_INFINITY): ServerEstimator {
       accumulators: 0,
       policyState: 0,
       encodings: weights,
+      replicas: 0,
       pulledVersions: 0,
       mirrors: members * weights,
     };
