@@ -7,6 +7,8 @@ import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
+import { addEvaluate } from "./commands/evaluate.ts";
+import { addPredict } from "./commands/predict.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
@@ -99,6 +101,8 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       done(await train(job, options, config, reporter())),
     );
 
+  addPredict(program, config, reporter);
+  addEvaluate(program, config, reporter);
   addBench(program, config, reporter);
   addCerts(program, reporter);
 

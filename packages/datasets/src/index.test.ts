@@ -7,10 +7,13 @@ test("the package exports exactly these values", () => {
     "batchCount",
     "batchRange",
     "createNormalizer",
+    "createPreprocessor",
     "createRandom",
     "decodeImage",
     "epochOrder",
     "loadDataset",
+    "parsePreprocessing",
+    "preprocessingOf",
     "verifyDataset",
   ]);
 });

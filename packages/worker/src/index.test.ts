@@ -12,6 +12,8 @@ test("the package exports these names and no others", () => {
     "loadTensorflow",
     "measureExchange",
     "measureSteps",
+    "openDevice",
     "runMember",
+    "writeModel",
   ]);
 });

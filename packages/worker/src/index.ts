@@ -1,6 +1,8 @@
 export { measureSteps, type StepMeasurement, type StepProgram, type StepTimes } from "./bench-compute.ts";
 export { type ExchangeMeasurement, type ExchangeTimes, measureExchange } from "./bench-exchange.ts";
+export { type ComputeDevice, openDevice } from "./device.ts";
 export { chosenDevice, type DeviceReport, findDevices } from "./devices.ts";
+export { type ModelToWrite, writeModel } from "./model-files.ts";
 export { type Batch, Network, type NetworkOptions, type StepSeed } from "./network.ts";
 export { hasBfloat16 } from "./processor.ts";
 export { type RunMemberOptions, runMember } from "./run-member.ts";

@@ -154,12 +154,8 @@ export class TfjsCompute implements Compute {
     const directory = join(options.runDirectory, "model");
     network.syncModel();
     const { model, manifest, weights } = network;
-    await writeModel(device.tensorflow, directory, {
-      model,
-      manifest,
-      vector: weights,
-      dataset: input.facts,
-    });
+    const { data: _, ...preprocessing } = input.facts;
+    await writeModel(device.tensorflow, directory, { model, manifest, vector: weights, preprocessing });
     return { test, directory };
   }
 

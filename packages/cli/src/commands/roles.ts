@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
-import { type Device, devices, readJob } from "@downpour/job";
+import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
 import type { IdentityFiles } from "@downpour/protocol";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
+import { deviceOption } from "./device-option.ts";
 
 /* Each role is loaded when it is run: a server needs no TensorFlow, and starts the sooner for it. */
 
@@ -93,16 +94,6 @@ function identityOf({
   throw new DownpourError(
     "usage",
     `--join-token-file ${joinTokenFile}: a join token is sent over TLS only; name the certificates with --tls-dir, too`,
-  );
-}
-
-function deviceOption(text: string | undefined): Device | undefined {
-  if (text === undefined) return undefined;
-  const known = devices.find((device) => device === text);
-  if (known !== undefined) return known;
-  throw new DownpourError(
-    "usage",
-    `--device ${text}: expected one of ${devices.join(", ")} (DOWNPOUR_DEVICE too)`,
   );
 }
 
