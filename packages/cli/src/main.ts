@@ -8,6 +8,7 @@ import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
+import { addExport } from "./commands/export.ts";
 import { addPredict } from "./commands/predict.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
@@ -103,6 +104,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
 
   addPredict(program, config, reporter);
   addEvaluate(program, config, reporter);
+  addExport(program, config, reporter);
   addBench(program, config, reporter);
   addCerts(program, reporter);
 

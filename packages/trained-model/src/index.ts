@@ -1,3 +1,4 @@
+export { type ExportFormat, exportFormats, exportModel } from "./export-model.ts";
 export { findModel, type ModelPlace, modelFiles } from "./find-model.ts";
 export { loadModel, type TrainedModel } from "./load-model.ts";
 export { type ClassFigures, type Measurement, type MeasureOptions, measureModel } from "./measure.ts";

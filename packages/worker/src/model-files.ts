@@ -60,7 +60,15 @@ export interface ModelToWrite {
   readonly preprocessing: Preprocessing;
 }
 
-/** Writes a LayersModel as all loaders of tfjs read it, without tfjs-node's own handler for `file://`. */
+/** Writes `model.json` and `weights.bin`, as all loaders of tfjs read them, without tfjs-node's own handler for `file://`. */
+export async function saveLayersModel(
+  tensorflow: Tensorflow,
+  model: tf.LayersModel,
+  directory: string,
+): Promise<void> {
+  await model.save(layersModelWriter(tensorflow, directory));
+}
+
 function layersModelWriter(tensorflow: Tensorflow, directory: string): tf.io.IOHandler {
   return tensorflow.io.withSaveHandler(async ({ weightData, weightSpecs, modelTopology, ...artifacts }) => {
     const weightsFile = "weights.bin";
@@ -94,7 +102,7 @@ export async function writeModel(
   const probabilities = tensorflow.layers.softmax({ name: "probabilities" });
   const output = probabilities.apply(model.outputs[0] as tf.SymbolicTensor) as tf.SymbolicTensor;
   const exported = tensorflow.model({ inputs: model.inputs, outputs: output, name: model.name });
-  await exported.save(layersModelWriter(tensorflow, temporary));
+  await saveLayersModel(tensorflow, exported, temporary);
   await writeFile(join(temporary, "preprocessing.json"), `${JSON.stringify(preprocessing, null, 2)}\n`);
   await writeWeights(join(temporary, "model.safetensors"), manifest, vector);
   await rm(directory, { recursive: true, force: true });
