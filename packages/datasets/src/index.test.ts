@@ -14,6 +14,7 @@ test("the package exports exactly these values", () => {
     "loadDataset",
     "parsePreprocessing",
     "preprocessingOf",
+    "readFrames",
     "verifyDataset",
   ]);
 });

@@ -38,4 +38,10 @@ export {
 } from "./preprocessing.ts";
 export { createRandom, type Random } from "./random.ts";
 export type { UnreadableExample } from "./read-encoded.ts";
+export {
+  type ReadFramesOptions,
+  type RecordPlace,
+  readFrames,
+  type TfrecordFrame,
+} from "./tfrecord-frames.ts";
 export type { TfrecordSpec } from "./tfrecord-spec.ts";
