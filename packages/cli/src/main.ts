@@ -7,6 +7,9 @@ import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
+import { addEvaluate } from "./commands/evaluate.ts";
+import { addExport } from "./commands/export.ts";
+import { addPredict } from "./commands/predict.ts";
 import { resume } from "./commands/resume.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
@@ -123,6 +126,9 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       done(await resume(run, options, config, reporter())),
     );
 
+  addPredict(program, config, reporter);
+  addEvaluate(program, config, reporter);
+  addExport(program, config, reporter);
   addBench(program, config, reporter);
   addCerts(program, reporter);
 

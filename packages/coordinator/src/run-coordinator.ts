@@ -6,6 +6,7 @@ import { DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/protocol";
+import { JobBoard } from "@downpour/tensorboard";
 import { CoordinatorCore } from "./coordinator-core.ts";
 import { InProcessEventBus } from "./event-bus.ts";
 import { isFinal } from "./lifecycle.ts";
@@ -58,12 +59,20 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const events = new InProcessEventBus<TimedEvent>();
   const eventFile = join(runDirectory, "events.jsonl");
   const ended = new AbortController();
-  const core = new CoordinatorCore(job, nowMs(), (event) => {
+  const board = job.logging.tensorboard
+    ? new JobBoard({
+        runDirectory,
+        batchesPerEpoch: () => core.ledger?.batchesPerEpoch,
+        onFailure: (err) => logger.warn({ err }, "no more is written for TensorBoard"),
+      })
+    : undefined;
+  const core: CoordinatorCore = new CoordinatorCore(job, nowMs(), (event) => {
     // Members that leave after the end are in the log.
     if (ended.signal.aborted) return;
     const timeMs = Date.now();
     events.publish({ timeMs, event });
     appendFileSync(eventFile, `${JSON.stringify({ timeMs, ...event })}\n`);
+    board?.take(timeMs, event);
     if (event.type === "ended") ended.abort();
   });
   const store = LmdbJobStore.open(join(runDirectory, "state"));
@@ -95,6 +104,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     await keeper.keep();
     await store.close();
     await events.close();
+    board?.close();
   }
   if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
 

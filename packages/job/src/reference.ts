@@ -21,6 +21,7 @@ const sectionTexts: Readonly<Record<string, string>> = {
   training: "How long to train.",
   evaluation: "When to measure, and which weights to keep.",
   cluster: "Processes, and how long they wait for each other.",
+  logging: "What a run writes for other programs.",
 };
 
 function sectionText(key: string): string {

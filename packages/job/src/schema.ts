@@ -140,6 +140,15 @@ const evaluation = z.strictObject({
     ),
 });
 
+const logging = z.strictObject({
+  tensorboard: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Event files for TensorBoard in the run directory: figures, histograms of weights and staleness, sample images.",
+    ),
+});
+
 const milliseconds = z.number().int().min(10).max(86_400_000);
 
 const cluster = z.strictObject({
@@ -228,6 +237,7 @@ export const jobFileSchema = z
     compute: compute.prefault({}).describe("How a step is computed."),
     worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
+    logging: logging.prefault({}),
   })
   .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {

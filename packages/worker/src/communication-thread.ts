@@ -15,6 +15,7 @@ async function run(input: CommunicationInput, stop: AbortSignal): Promise<void> 
     "rehearse",
     "step",
     "validate",
+    "writeBoard",
     "keepBest",
     "finish",
   ]);

@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
-import { type Device, devices, readJob } from "@downpour/job";
+import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
+import { deviceOption } from "./device-option.ts";
 import { type IdentityOptions, identityOf } from "./identity-options.ts";
 
 /* Each role is loaded when it is run: a server needs no TensorFlow, and starts the sooner for it. */
@@ -80,16 +81,6 @@ export async function memberRole(
     onNotice: (text) => tellParent({ type: "notice", text }),
     signal: stopSignal(),
   });
-}
-
-function deviceOption(text: string | undefined): Device | undefined {
-  if (text === undefined) return undefined;
-  const known = devices.find((device) => device === text);
-  if (known !== undefined) return known;
-  throw new DownpourError(
-    "usage",
-    `--device ${text}: expected one of ${devices.join(", ")} (DOWNPOUR_DEVICE too)`,
-  );
 }
 
 function connectTimeoutMs(options: RoleOptions): number {
