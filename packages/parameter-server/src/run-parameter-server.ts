@@ -1,18 +1,21 @@
 import { randomUUID } from "node:crypto";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import {
   connectCoordinator,
   type IdentityFiles,
   isTransient,
   loadIdentity,
   retry,
+  type Serving,
   sendHeartbeats,
   serve,
   services,
   type TlsMaterial,
 } from "@downpour/protocol";
 import type { After } from "./gate-keeper.ts";
+import { serverReadings } from "./metrics.ts";
 import { ParameterStore } from "./parameter-store.ts";
 import { serverStatus } from "./server-status.ts";
 import { parameterServerHandlers } from "./service.ts";
@@ -20,10 +23,14 @@ import { threadExecutor } from "./thread-executor.ts";
 
 export interface ParameterServerOptions {
   readonly coordinatorAddress: string;
-  /** Address to listen on, reachable by workers. */
+  /** Address to listen on; workers reach it, unless another one is advertised. */
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** host:port under which others reach this server, where that is not host and port: behind a name, in a container. */
+  readonly advertise?: string | undefined;
+  /** Where metrics and health are shown; nowhere when left out. */
+  readonly metrics?: MetricsAddress | undefined;
   /** How long to try to reach the coordinator at first. */
   readonly connectTimeoutMs: number;
   readonly logger: Logger;
@@ -74,18 +81,35 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       tls,
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
     });
+    const readiness = new Readiness("not registered with the coordinator");
+    const endpoint = await showMetrics(store, serving, readiness).catch(async (error: unknown) => {
+      await serving.close(0);
+      await store.close();
+      throw error;
+    });
     try {
-      const registration = { address: serving.address, incarnation: randomUUID() };
+      const address = options.advertise ?? serving.address;
+      const registration = { address, incarnation: randomUUID() };
       const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), connect);
-      logger.info({ memberId, address: serving.address }, "registered with the coordinator");
+      logger.info({ memberId, address }, "registered with the coordinator");
+      readiness.ready();
       await serveUntilStopped(memberId);
       if (failure !== undefined) throw failure;
     } finally {
+      await endpoint?.close();
       await serving.close(failure === undefined ? closeGraceMs : 0);
       const { updatesApplied, duplicates, refused, stalenessHistogram } = serverStatus(store);
       await store.close();
       const refusals = tls === undefined ? {} : { refusals: serving.refusals };
       logger.info({ updatesApplied, duplicates, refused, stalenessHistogram, ...refusals }, "closed");
+    }
+
+    async function showMetrics(shown: ParameterStore, { refusals }: Serving, ready: Readiness) {
+      if (options.metrics === undefined) return undefined;
+      const metrics = new RoleMetrics("server", () => serverReadings(shown, refusals));
+      const opened = await serveMetrics({ ...options.metrics, metrics, readiness: ready });
+      logger.info({ address: opened.address }, "metrics");
+      return opened;
     }
 
     async function serveUntilStopped(memberId: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { Job } from "@downpour/job";
 import type { BatchReportInput } from "@downpour/protocol";
 import type { ComputedBatch, GradientRun } from "./gradient-run.ts";
 import { PullTiming } from "./pull-timing.ts";
-import type { OutgoingPush, TensorNorms } from "./push-delivery.ts";
+import type { EncodedSlice, OutgoingPush, TensorNorms } from "./push-delivery.ts";
 import type { Reporter } from "./reporter.ts";
 import { patiently, type Session } from "./session.ts";
 
@@ -54,6 +54,7 @@ export class Exchange {
       momentum: schedule().momentum,
       dense: last && stopping.aborted,
     });
+    const startMs = performance.now();
     const pushed = await this.#deliver(run, {
       bases: gradient.bases,
       rounds: gradient.rounds,
@@ -61,6 +62,7 @@ export class Exchange {
       slices,
       onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
     });
+    this.#countPush(slices, performance.now() - startMs);
     this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
   }
 
@@ -78,6 +80,7 @@ export class Exchange {
       throw error;
     }
     this.#timing.pullTook(performance.now() - startMs);
+    this.#session.figures?.pulls.observeMs(performance.now() - startMs);
     return true;
   }
 
@@ -105,6 +108,13 @@ export class Exchange {
       ...push,
     });
     return await patiently(this.#session, () => delivery.send());
+  }
+
+  #countPush(slices: readonly EncodedSlice[], milliseconds: number): void {
+    const { figures } = this.#session;
+    if (figures === undefined) return;
+    figures.pushes.observeMs(milliseconds);
+    figures.gradientBytes += slices.reduce((sum, { data }) => sum + data.byteLength, 0);
   }
 
   #report({ batches }: ReadyRun, more: BatchReportInput): void {

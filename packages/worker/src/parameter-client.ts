@@ -31,6 +31,8 @@ export interface ParameterClientOptions {
   /** How weights travel, and how they are read. */
   readonly pullCodec: PullPayloads;
   readonly requestTimeoutMs: number;
+  /** Told the payload bytes of each slice that is received. */
+  readonly onReceived?: (bytes: number) => void;
   /** Mutual TLS; plain text when left out. */
   readonly tls?: TlsMaterial | undefined;
   /** The cluster's join token; needs `tls`. */
@@ -178,6 +180,7 @@ export class ParameterClient {
         throw new DownpourError("internal", `a server sent slice ${sliceIndex} without a version`);
       }
       if (!unchanged) pullCodec.decodeInto(sliceIndex, codec, data, replica.pulledSlice(sliceIndex));
+      this.#options.onReceived?.(data.byteLength);
       replica.received(sliceIndex, version, unchanged);
     }
     if (response.last) replica.roundReceived(serverIndex, response.round);
