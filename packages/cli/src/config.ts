@@ -33,6 +33,12 @@ export function readMetricsConfig(): { readonly host: string; readonly port: str
   };
 }
 
+/** Images of the roles in containers: DOWNPOUR_IMAGE and DOWNPOUR_GPU_IMAGE. */
+export function readImageConfig(): { readonly cpu: string | undefined; readonly gpu: string | undefined } {
+  const { DOWNPOUR_IMAGE, DOWNPOUR_GPU_IMAGE } = process.env;
+  return { cpu: DOWNPOUR_IMAGE || undefined, gpu: DOWNPOUR_GPU_IMAGE || undefined };
+}
+
 /** Variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -44,7 +50,12 @@ export function ownEnvironment(): Environment {
   return { ...memoryVariables, ...process.env, DOWNPOUR_METRICS_PORT: "" };
 }
 
-/** The same for a process that computes with so many threads, whatever this one's says of threads. */
+/** The environment of docker and compose: this process's, and variables of ours. */
+export function dockerEnvironment(variables: Environment = {}): NodeJS.ProcessEnv {
+  return { ...process.env, ...variables };
+}
+
+/** That of this project's processes, for one that computes with so many threads, whatever this one's says of threads. */
 export function environmentWithThreads(threads: number): Environment {
   return { ...ownEnvironment(), ...threadVariables(threads) };
 }

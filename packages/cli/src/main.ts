@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
+import { addCompose } from "./commands/compose.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
@@ -101,6 +102,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
 
   addBench(program, config, reporter);
   addCerts(program, reporter);
+  addCompose(program, config, reporter, done);
 
   program
     .command("doctor")
