@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
+import { addCompose } from "./commands/compose.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
@@ -14,7 +15,7 @@ import { resume } from "./commands/resume.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
-import { readConfig } from "./config.ts";
+import { readConfig, readMetricsConfig } from "./config.ts";
 import { makeReporter } from "./reporter.ts";
 import { version } from "./version.ts";
 
@@ -131,6 +132,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   addExport(program, config, reporter);
   addBench(program, config, reporter);
   addCerts(program, reporter);
+  addCompose(program, config, reporter, done);
 
   program
     .command("doctor")
@@ -174,6 +176,10 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   joining(program.command("server").description("run a parameter server that joins a coordinator"))
     .option("--host <address>", "address to listen on, reachable by workers", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
+    .option(
+      "--advertise <host:port>",
+      "how workers reach it, where that is not --host and --port: a container",
+    )
     .action(async (options: RoleOptions) => {
       await serverRole(options);
       ended();
@@ -194,9 +200,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   return program;
 }
 
-/** The options of every role that may ask who the others are. */
+/** The options of every role: who the others are, and what it shows of itself. */
 function secured(command: Command): Command {
+  const metrics = readMetricsConfig();
   return command
+    .option(
+      "--metrics-port <port>",
+      "show Prometheus metrics and health on this port, 0 for any free one (DOWNPOUR_METRICS_PORT)",
+      metrics.port,
+    )
+    .option("--metrics-host <address>", "address for them (DOWNPOUR_METRICS_HOST)", metrics.host)
     .option("--tls-dir <folder>", "certificates that downpour certs made; plain text without it")
     .option("--join-token-file <file>", "join token that every process of the cluster has; needs --tls-dir");
 }

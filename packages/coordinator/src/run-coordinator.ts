@@ -5,12 +5,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/protocol";
 import { JobBoard } from "@downpour/tensorboard";
 import { CoordinatorCore } from "./coordinator-core.ts";
 import { InProcessEventBus } from "./event-bus.ts";
 import { isFinal } from "./lifecycle.ts";
 import { LmdbJobStore } from "./lmdb-store.ts";
+import { coordinatorReadings, EventCounts } from "./metrics.ts";
 import { ServerLinks } from "./server-links.ts";
 import { ServerMonitor } from "./server-monitor.ts";
 import { coordinatorHandlers, type TimedEvent } from "./service.ts";
@@ -30,6 +32,8 @@ export interface CoordinatorOptions {
   readonly signal: AbortSignal;
   /** Certificates and join token of the cluster; plain text, and nothing is checked, when left out. */
   readonly identity?: IdentityFiles | undefined;
+  /** Where metrics and health are shown; nowhere when left out. */
+  readonly metrics?: MetricsAddress | undefined;
   /** Called once with host:port. */
   readonly onListening: (address: string) => void;
 }
@@ -59,6 +63,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const events = new InProcessEventBus<TimedEvent>();
   const eventFile = join(runDirectory, "events.jsonl");
   const ended = new AbortController();
+  const counts = new EventCounts();
   const board = job.logging.tensorboard
     ? new JobBoard({
         runDirectory,
@@ -70,6 +75,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     // Members that leave after the end are in the log.
     if (ended.signal.aborted) return;
     const timeMs = Date.now();
+    counts.observe(event);
     events.publish({ timeMs, event });
     appendFileSync(eventFile, `${JSON.stringify({ timeMs, ...event })}\n`);
     board?.take(timeMs, event);
@@ -88,11 +94,17 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     });
     logger.info({ address: serving.address }, "listening");
     options.onListening(serving.address);
+    const read = () => coordinatorReadings(core, counts, serving.refusals, nowMs());
+    const endpoint = await showMetrics(read).catch(async (error: unknown) => {
+      await serving.close(0);
+      throw error;
+    });
     try {
       await tickUntilEnd();
       await farewell();
       await writeResults();
     } finally {
+      await endpoint?.close();
       await serving.close(closeGraceMs);
       if (identity.tls !== undefined) logger.info({ refusals: serving.refusals }, "closed");
     }
@@ -107,6 +119,16 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     board?.close();
   }
   if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
+
+  async function showMetrics(read: () => ReturnType<typeof coordinatorReadings>) {
+    if (options.metrics === undefined) return undefined;
+    const readiness = new Readiness("starting");
+    readiness.ready();
+    const metrics = new RoleMetrics("coordinator", read);
+    const endpoint = await serveMetrics({ ...options.metrics, metrics, readiness });
+    logger.info({ address: endpoint.address }, "metrics");
+    return endpoint;
+  }
 
   async function tickUntilEnd(): Promise<void> {
     while (!isFinal(core.lifecycle) && !signal.aborted) {

@@ -2,12 +2,14 @@ import { randomUUID } from "node:crypto";
 import { codeOf } from "@downpour/errors";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import {
   connectCoordinator,
   type IdentityFiles,
   isTransient,
   loadIdentity,
   retry,
+  type Serving,
   sendHeartbeats,
   serve,
   services,
@@ -15,6 +17,7 @@ import {
 } from "@downpour/protocol";
 import type { After } from "./gate-keeper.ts";
 import { grpcReplicas } from "./grpc-replica.ts";
+import { serverReadings } from "./metrics.ts";
 import { Nudge } from "./nudge.ts";
 import { ParameterStore } from "./parameter-store.ts";
 import { readCheckpoint } from "./read-checkpoint.ts";
@@ -24,10 +27,14 @@ import { threadExecutor } from "./thread-executor.ts";
 
 export interface ParameterServerOptions {
   readonly coordinatorAddress: string;
-  /** Address to listen on, reachable by workers. */
+  /** Address to listen on; workers reach it, unless another one is advertised. */
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** host:port under which others reach this server, where that is not host and port: behind a name, in a container. */
+  readonly advertise?: string | undefined;
+  /** Where metrics and health are shown; nowhere when left out. */
+  readonly metrics?: MetricsAddress | undefined;
   /** How long to try to reach the coordinator at first. */
   readonly connectTimeoutMs: number;
   readonly logger: Logger;
@@ -94,10 +101,17 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       tls,
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
     });
+    const readiness = new Readiness("not registered with the coordinator");
+    const endpoint = await showMetrics(store, serving, readiness).catch(async (error: unknown) => {
+      await serving.close(0);
+      await store.close();
+      throw error;
+    });
     try {
-      await serveUntilStopped(serving.address);
+      await serveUntilStopped(options.advertise ?? serving.address, readiness);
       if (failure !== undefined) throw failure;
     } finally {
+      await endpoint?.close();
       await serving.close(failure === undefined ? closeGraceMs : 0);
       const { updatesApplied, duplicates, refused, stalenessHistogram } = serverStatus(store);
       await store.close();
@@ -105,7 +119,15 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       logger.info({ updatesApplied, duplicates, refused, stalenessHistogram, ...refusals }, "closed");
     }
 
-    async function serveUntilStopped(address: string): Promise<void> {
+    async function showMetrics(shown: ParameterStore, { refusals }: Serving, ready: Readiness) {
+      if (options.metrics === undefined) return undefined;
+      const metrics = new RoleMetrics("server", () => serverReadings(shown, refusals));
+      const opened = await serveMetrics({ ...options.metrics, metrics, readiness: ready });
+      logger.info({ address: opened.address }, "metrics");
+      return opened;
+    }
+
+    async function serveUntilStopped(address: string, ready: Readiness): Promise<void> {
       const stopped = AbortSignal.any([signal, stop.signal]);
       for (let waitMs = options.connectTimeoutMs; !stopped.aborted; waitMs = recoveryTimeoutMs) {
         const registration = { address, incarnation: randomUUID() };
@@ -114,6 +136,7 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
           signal: stopped,
         });
         logger.info({ memberId, address }, "registered with the coordinator");
+        ready.ready();
         try {
           await reportUntilStopped(memberId, stopped);
         } catch (error) {

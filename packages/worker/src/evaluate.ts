@@ -30,11 +30,13 @@ interface AskedEvaluation {
 
 async function measure(session: Session, { evaluationId, epoch, final }: AskedEvaluation): Promise<void> {
   const { coordinator, memberId, parameters, replica, compute, job, logger, runDirectory } = session;
+  const startMs = performance.now();
   const scheduleRevision = session.schedule().revision;
   await patiently(session, () => parameters.pull(false));
   replica.adopt();
   const { min: updateCountMin, max: updateCountMax } = replica.updateCounts();
   const validation = await compute.validate();
+  session.figures?.evaluated(validation, performance.now() - startMs);
   const report = { memberId, evaluationId, scheduleRevision, updateCountMin, updateCountMax, validation };
   const { isBest } = await patiently(session, () => coordinator.call("ReportEvaluation", report));
   logger.info({ evaluationId, updateCountMin, updateCountMax, ...validation, isBest }, "validated");

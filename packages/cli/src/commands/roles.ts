@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
+import type { MetricsAddress } from "@downpour/metrics";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
@@ -20,12 +21,18 @@ export interface RoleOptions extends IdentityOptions {
   readonly connectTimeout: string;
   readonly dataDir?: string;
   readonly device?: string;
+  readonly advertise?: string;
+  readonly metricsHost: string;
+  readonly metricsPort?: string;
 }
 
 /** `downpour coordinator JOB`. */
 export async function coordinatorRole(
   jobFile: string,
-  options: Pick<RoleOptions, "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile"> & { runDir: string },
+  options: Pick<
+    RoleOptions,
+    "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile" | "metricsHost" | "metricsPort"
+  > & { runDir: string },
 ): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
@@ -44,6 +51,7 @@ export async function coordinatorRole(
     logger: makeLogger("coordinator", options.logFile),
     signal: stopSignal(),
     identity: identityOf(options),
+    metrics: metricsOf(options),
     onListening: (address) => tellParent({ type: "listening", address }),
   });
 }
@@ -55,6 +63,8 @@ export async function serverRole(options: RoleOptions): Promise<void> {
     coordinatorAddress: options.coordinator,
     host: options.host,
     port: integerOption("--port", options.port, 0, 65_535),
+    advertise: advertisedAddress(options),
+    metrics: metricsOf(options),
     connectTimeoutMs: connectTimeoutMs(options),
     logger: makeLogger("server", options.logFile),
     identity: identityOf(options),
@@ -75,12 +85,30 @@ export async function memberRole(
     connectTimeoutMs: connectTimeoutMs(options),
     logFile: options.logFile,
     identity: identityOf(options),
+    metrics: metricsOf(options),
     cacheDirectory: config.cacheDirectory,
     dataDirectory: options.dataDir ?? config.dataDirectory,
     device: deviceOption(options.device ?? config.device),
     onNotice: (text) => tellParent({ type: "notice", text }),
     signal: stopSignal(),
   });
+}
+
+/** Where metrics and health are shown; nowhere without a port. */
+function metricsOf(options: Pick<RoleOptions, "metricsHost" | "metricsPort">): MetricsAddress | undefined {
+  const { metricsHost: host, metricsPort } = options;
+  if (metricsPort === undefined) return undefined;
+  return { host, port: integerOption("--metrics-port", metricsPort, 0, 65_535) };
+}
+
+function advertisedAddress({ advertise }: Pick<RoleOptions, "advertise">): string | undefined {
+  if (advertise === undefined) return undefined;
+  const port = Number(/^[^\s/]+:(\d+)$/.exec(advertise)?.[1]);
+  if (port >= 1 && port <= 65_535) return advertise;
+  throw new DownpourError(
+    "usage",
+    `--advertise ${advertise}: expected host:port under which workers reach this server, such as server-1:7071`,
+  );
 }
 
 function connectTimeoutMs(options: RoleOptions): number {
