@@ -8,6 +8,7 @@ import type { Logger } from "@downpour/logging";
 import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/protocol";
 import { CoordinatorCore } from "./coordinator-core.ts";
 import { InProcessEventBus } from "./event-bus.ts";
+import { jobCommands } from "./job-commands.ts";
 import { isFinal } from "./lifecycle.ts";
 import { LmdbJobStore } from "./lmdb-store.ts";
 import { ServerLinks } from "./server-links.ts";
@@ -72,7 +73,9 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const monitor = new ServerMonitor(core, servers, logger, nowMs);
   const monitoring = monitor.run(AbortSignal.any([signal, ended.signal]));
   try {
-    const handlers = coordinatorHandlers({ core, servers, monitor, events, runDirectory, logger, nowMs });
+    const commands = jobCommands(core, logger, nowMs);
+    const about = { core, servers, monitor, commands, events, runDirectory, logger, nowMs };
+    const handlers = coordinatorHandlers(about);
     const serving = await serve(services.Coordinator.service, handlers, options.host, options.port, {
       tls: identity.tls,
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
