@@ -8,6 +8,7 @@ import { addCerts } from "./commands/certs.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
+import { type ShowCommandOptions, show } from "./commands/show.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
 import { readConfig } from "./config.ts";
@@ -97,6 +98,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     .addHelpText("after", "\nExample:\n  downpour train examples/mnist-lenet5.yaml --workers 3 --epochs 5")
     .action(async (job: string, options: TrainOptions) =>
       done(await train(job, options, config, reporter())),
+    );
+
+  program
+    .command("show")
+    .description("show the page of runs that were recorded, in the browser")
+    .argument("<run...>", "folders of runs, such as runs/NAME; several are laid over each other")
+    .option("--port <port>", "port of the page, instead of 4747 or any free one")
+    .addHelpText("after", "\nExample:\n  downpour show runs/*")
+    .action(async (runs: string[], options: ShowCommandOptions) =>
+      done(await show(runs, options, reporter())),
     );
 
   addBench(program, config, reporter);

@@ -46,6 +46,7 @@ export async function coordinatorRole(
     signal: stopSignal(),
     identity: identityOf(options),
     onListening: (address) => tellParent({ type: "listening", address }),
+    onPage: (url) => tellParent({ type: "page", url }),
   });
 }
 
