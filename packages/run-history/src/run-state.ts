@@ -47,7 +47,7 @@ export interface LedgerView {
 }
 
 /** Epochs that a state lists. */
-export const epochViewsMax = 12;
+export const epochViewsMax = 8;
 
 export interface ScheduleView {
   readonly revision: number;

@@ -12,6 +12,8 @@ import { type GuardOptions, isLoopbackName, type Refused, refusalOf } from "./gu
 import { httpError } from "./http-errors.ts";
 import type { RunSource } from "./run-source.ts";
 
+export type { RunSource } from "./run-source.ts";
+
 export interface ServePageOptions {
   readonly host: string;
   /** Left out: {@link defaultPagePort}, or any free one where that is taken. */
