@@ -81,6 +81,8 @@ const pureCores = [
     "ledger-account.ts",
     "ledger-proof.ts",
     "epoch-book.ts",
+    "control.ts",
+    "worker-figures.ts",
     "plateau.ts",
     "early-stopping.ts",
     "best.ts",

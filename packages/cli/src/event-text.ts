@@ -20,6 +20,12 @@ export function eventText(event: JobEvent): string | undefined {
         : pc.yellow(divergenceText(event, event.divergence));
     case "asynchronyChosen":
       return event.reason === "start" ? pc.dim(choiceText(event)) : pc.dim(workersText(event));
+    case "memberDraining":
+      return pc.dim(`${event.memberId} was asked to finish and leave`);
+    case "paused":
+      return pc.cyan(`epoch ${event.epoch.toFixed(2)}  paused; workers finish what they hold`);
+    case "resumed":
+      return pc.cyan(`epoch ${event.epoch.toFixed(2)}  resumed`);
     case "leaseExpired":
       return pc.yellow(
         `the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`,

@@ -13,6 +13,7 @@ import { addExport } from "./commands/export.ts";
 import { addPredict } from "./commands/predict.ts";
 import { resume } from "./commands/resume.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
+import { type ShowCommandOptions, show } from "./commands/show.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
 import { readConfig, readMetricsConfig } from "./config.ts";
@@ -130,6 +131,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   addPredict(program, config, reporter);
   addEvaluate(program, config, reporter);
   addExport(program, config, reporter);
+  program
+    .command("show")
+    .description("show the page of runs that were recorded, in the browser")
+    .argument("<run...>", "folders of runs, such as runs/NAME; several are laid over each other")
+    .option("--port <port>", "port of the page, instead of 4747 or any free one")
+    .addHelpText("after", "\nExample:\n  downpour show runs/*")
+    .action(async (runs: string[], options: ShowCommandOptions) =>
+      done(await show(runs, options, reporter())),
+    );
+
   addBench(program, config, reporter);
   addCerts(program, reporter);
   addCompose(program, config, reporter, done);

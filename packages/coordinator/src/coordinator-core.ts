@@ -4,6 +4,7 @@ import type { Manifest } from "@downpour/parameter-vector";
 import type { DivergenceFigures, JobEvent } from "@downpour/protocol";
 import { AsynchronyControl, divergenceMessage } from "./asynchrony-control.ts";
 import { type ClusterLayout, checkAgreement, type DataFacts, makeLayout } from "./cluster-layout.ts";
+import { JobControl } from "./control.ts";
 import { Evaluations, type ValidationReport } from "./evaluations.ts";
 import { exceededLimit } from "./job-limits.ts";
 import { JobWaits } from "./job-waits.ts";
@@ -15,7 +16,7 @@ import { type Member, Membership } from "./membership.ts";
 import type { BatchReport, FinalResult, MemberCommand } from "./messages.ts";
 import type { ScheduleState } from "./schedule.ts";
 import { type ServerAnswer, ServerFiguresBook } from "./server-figures.ts";
-import { type CoordinatorView, progressOf, summaryOf } from "./summary.ts";
+import { type CoordinatorView, progressEvents, progressOf, summaryOf } from "./summary.ts";
 import { TrainingFigures } from "./training-figures.ts";
 
 /**
@@ -32,6 +33,7 @@ export class CoordinatorCore implements CoordinatorView {
   ledger: Ledger | undefined;
   lifecycle: Lifecycle = initLifecycle();
   readonly asynchrony: AsynchronyControl;
+  readonly control: JobControl;
   result: FinalResult | undefined;
   trainingStartMs: number | undefined;
   trainingEndMs: number | undefined;
@@ -46,6 +48,7 @@ export class CoordinatorCore implements CoordinatorView {
     this.evaluations = new Evaluations(job);
     this.#emit = emit;
     this.asynchrony = new AsynchronyControl(job);
+    this.control = new JobControl(this, emit);
     this.#waits = new JobWaits(job, nowMs);
     this.#tickedMs = nowMs;
   }
@@ -156,7 +159,7 @@ export class CoordinatorCore implements CoordinatorView {
       return { kind: "wait", reason: "the weights are not initialized yet" };
     }
     if (this.lifecycle.kind !== "training" || this.ledger === undefined) return { kind: "finished" };
-    const reason = this.asynchrony.refusal(memberId);
+    const reason = this.control.refusal ?? this.asynchrony.refusal(memberId);
     return reason === undefined ? this.ledger.acquire(memberId, nowMs) : { kind: "wait", reason };
   }
 
@@ -208,9 +211,9 @@ export class CoordinatorCore implements CoordinatorView {
   /** @throws unknownMember: the member is not, or no longer, one */
   command(memberId: string, nowMs: number): MemberCommand {
     if (isFinal(this.lifecycle)) return "stop";
-    const { role } = this.membership.heard(memberId, nowMs);
-    const training = this.lifecycle.kind !== "draining" && this.lifecycle.kind !== "evaluating";
-    return role === "worker" && !training ? "drain" : "continue";
+    const { role, state } = this.membership.heard(memberId, nowMs);
+    const ending = this.lifecycle.kind === "draining" || this.lifecycle.kind === "evaluating";
+    return role === "worker" && (ending || state === "draining") ? "drain" : "continue";
   }
 
   /** Takes in a validation. Returns whether its weights are the best so far. */
@@ -273,15 +276,16 @@ export class CoordinatorCore implements CoordinatorView {
       this.#emit({ type: "leaseExpired", memberId, epoch, batchesReturned: batches.length });
     }
     this.#checkDrained(nowMs);
-    const waited = this.#waits.exceeded(this.lifecycle, this.membership, nowMs);
+    const waited = this.#waits.exceeded(this.lifecycle, this.membership, nowMs, this.control.paused);
     if (waited !== undefined) this.fail(waited, nowMs);
-    if (this.lifecycle.kind === "training") this.#emit({ type: "progress", ...progressOf(this, nowMs) });
+    if (this.lifecycle.kind === "training")
+      for (const event of progressEvents(this, nowMs)) this.#emit(event);
   }
 
   #countBatch(ledger: Ledger, memberId: string, epoch: number, report: BatchReport, nowMs: number): void {
     if (report.outcome === "applied") {
       const examples = examplesOfBatch(ledger.options, report.batch) - report.unreadableExamples;
-      this.figures.add({ ...report, examples }, nowMs);
+      this.figures.add({ ...report, examples, memberId }, nowMs);
       this.#guard(report.loss, nowMs);
     } else if (report.outcome === "refused") {
       this.#emit({ type: "batchRefused", epoch, batch: report.batch, memberId });

@@ -27,8 +27,11 @@ export class JobWaits {
     this.#evaluatorSeenMs = nowMs;
   }
 
-  /** Why the job has waited too long, for people; undefined while it has not. */
-  exceeded(lifecycle: Lifecycle, membership: Membership, nowMs: number): string | undefined {
+  /**
+   * Why the job has waited too long, for people; undefined while it has not.
+   * @param paused nobody has to train now: a job may be paused for as long as people like, also without workers
+   */
+  exceeded(lifecycle: Lifecycle, membership: Membership, nowMs: number, paused = false): string | undefined {
     const { startTimeoutMs, servers } = this.#job.cluster;
     const seconds = startTimeoutMs / 1000;
     if (lifecycle.kind === "waitingForServers" && nowMs - this.#sinceMs >= startTimeoutMs) {
@@ -42,7 +45,7 @@ export class JobWaits {
     if (lifecycle.kind === "waitingForWorkers" && nowMs - this.#sinceMs >= startTimeoutMs) {
       return `no worker was ready within ${seconds} s; look at the workers' logs, or raise cluster.startTimeoutMs`;
     }
-    const training = lifecycle.kind === "training";
+    const training = lifecycle.kind === "training" && !paused;
     if (!training || membership.present("worker").length > 0) this.#workerSeenMs = nowMs;
     if (nowMs - this.#workerSeenMs >= startTimeoutMs) {
       return `no worker has been there for ${seconds} s; start the job again with one at least`;

@@ -10,7 +10,9 @@ import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/pro
 import { JobBoard } from "@downpour/tensorboard";
 import { CoordinatorCore } from "./coordinator-core.ts";
 import { InProcessEventBus } from "./event-bus.ts";
+import { jobCommands } from "./job-commands.ts";
 import { isFinal } from "./lifecycle.ts";
+import { startLivePage } from "./live-page.ts";
 import { LmdbJobStore } from "./lmdb-store.ts";
 import { coordinatorReadings, EventCounts } from "./metrics.ts";
 import { ServerLinks } from "./server-links.ts";
@@ -36,6 +38,8 @@ export interface CoordinatorOptions {
   readonly metrics?: MetricsAddress | undefined;
   /** Called once with host:port. */
   readonly onListening: (address: string) => void;
+  /** Called once with the address of the live page, where the job has one. */
+  readonly onPage?: (url: string) => void;
 }
 
 /** The core gets the time so often, and state is stored as often. */
@@ -85,9 +89,13 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const keeper = new StateKeeper(store, core, logger);
   const servers = new ServerLinks(job.cluster.requestTimeoutMs, logger, identity);
   const monitor = new ServerMonitor(core, servers, logger, nowMs);
+  let closePage = async () => {};
   const monitoring = monitor.run(AbortSignal.any([signal, ended.signal]));
   try {
-    const handlers = coordinatorHandlers({ core, servers, monitor, events, runDirectory, logger, nowMs });
+    const commands = jobCommands(core, logger, nowMs);
+    const about = { core, servers, monitor, commands, events, runDirectory, logger, nowMs };
+    const handlers = coordinatorHandlers(about);
+    closePage = await startLivePage({ ...about, identity, onPage: options.onPage });
     const serving = await serve(services.Coordinator.service, handlers, options.host, options.port, {
       tls: identity.tls,
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
@@ -112,6 +120,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     // However it came to an end, the monitor must hear of it.
     ended.abort();
     servers.close();
+    await closePage();
     await monitoring;
     await keeper.keep();
     await store.close();

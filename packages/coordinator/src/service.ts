@@ -9,8 +9,10 @@ import {
   type JoinResponseInput,
   unary,
 } from "@downpour/protocol";
+import { controlHandlers } from "./control-handlers.ts";
 import type { CoordinatorCore } from "./coordinator-core.ts";
 import type { EventBus } from "./event-bus.ts";
+import type { JobCommands } from "./job-commands.ts";
 import { coordinatorEpoch, type ServerLinks } from "./server-links.ts";
 import type { ServerMonitor } from "./server-monitor.ts";
 import {
@@ -32,6 +34,7 @@ export interface CoordinatorServiceOptions {
   readonly core: CoordinatorCore;
   readonly servers: ServerLinks;
   readonly monitor: ServerMonitor;
+  readonly commands: JobCommands;
   readonly events: EventBus<TimedEvent>;
   readonly runDirectory: string;
   readonly logger: Logger;
@@ -47,7 +50,7 @@ const evaluationWaitMaxMs = 10_000;
 
 /** The gRPC shell of a {@link CoordinatorCore}. */
 export function coordinatorHandlers(options: CoordinatorServiceOptions): CoordinatorHandlers {
-  const { core, servers, monitor, logger, nowMs } = options;
+  const { core, servers, monitor, logger, nowMs, commands } = options;
   const schedule = () => scheduleToWire(core.schedule);
   const command = (memberId: string) => commandToWire(core.command(memberId, nowMs()));
   return {
@@ -144,11 +147,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       stream.on("cancelled", unsubscribe);
       stream.on("close", unsubscribe);
     },
-    StopJob: unary(({ reason }) => {
-      logger.info({ reason }, "asked to stop the job");
-      core.stop(nowMs());
-      return {};
-    }),
+    ...controlHandlers(commands),
   };
 
   async function join(request: JoinRequest): Promise<JoinResponseInput> {

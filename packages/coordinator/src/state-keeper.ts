@@ -36,6 +36,7 @@ export class StateKeeper {
     const core = this.#core;
     const state = JSON.stringify({
       lifecycle: core.lifecycle,
+      control: core.control.snapshot(),
       asynchrony: core.asynchrony.snapshot(),
       ledger: core.ledger?.snapshot() ?? null,
       membership: core.membership.snapshot(),

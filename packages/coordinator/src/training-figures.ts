@@ -1,7 +1,9 @@
 import { exponentialMeanOf, initExponentialMean, observeExponentialMean, RateMeter } from "./rate-meter.ts";
+import { WorkerFiguresBook } from "./worker-figures.ts";
 
 /** What a worker said about one applied batch. */
 export interface BatchFigures {
+  readonly memberId: string;
   /** Mean loss over the batch. */
   readonly loss: number;
   readonly examples: number;
@@ -20,6 +22,7 @@ const lossDecay = 0.99;
 
 /** Figures over the batches that were applied: speed, loss, staleness. */
 export class TrainingFigures {
+  readonly workers = new WorkerFiguresBook();
   readonly #meter = new RateMeter({ windowMs: speedWindowMs });
   readonly #recent: BatchFigures[] = [];
   #loss = initExponentialMean();
@@ -30,6 +33,7 @@ export class TrainingFigures {
 
   add(figures: BatchFigures, nowMs: number): void {
     this.#meter.add(nowMs, figures.examples);
+    this.workers.add(figures.memberId, figures.examples, nowMs);
     this.#loss = observeExponentialMean(this.#loss, figures.loss, lossDecay);
     this.#batches++;
     if (figures.clipped) this.#clipped++;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { consistency, gradient, protection, staleness, wire } from "./schema-asynchrony.ts";
 import { compute, worker } from "./schema-compute.ts";
+import { dashboard } from "./schema-dashboard.ts";
 import { data } from "./schema-data.ts";
 import { model } from "./schema-model.ts";
 import { fraction, positiveInteger } from "./schema-numbers.ts";
@@ -238,6 +239,7 @@ export const jobFileSchema = z
     worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
     logging: logging.prefault({}),
+    dashboard: dashboard.prefault({}).describe("The live page (docs/dashboard.md)."),
   })
   .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {

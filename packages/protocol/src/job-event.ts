@@ -169,7 +169,10 @@ export interface JobSummary {
  * - `progress`: once per second while training
  * - `epochCompleted`: every batch of the epoch has its outcome, and what the ledger counted
  * - `evaluated`: a validation; `countsForPlateau` is false when the weights were pulled before the latest drop
- * - `learningRateDropped`: by the plateau schedule, or by the divergence guard, with the figures that made it
+ * - `learningRateDropped`: by the plateau schedule, by the divergence guard, with the figures that made it, or by hand
+ * - `paused`, `resumed`: somebody asked for it; while a job is paused, no lease is given
+ * - `memberDraining`: a worker was asked to finish what it holds and leave
+ * - `workerMetrics`: every 2 seconds while training, of the workers that are present
  * - `asynchronyChosen`: when training begins, and when momentum or rate follow a change of the number of workers
  * - `serverMetrics`: every 5 seconds while training, and a last time, with `final`, when it has ended
  * - `batchRefused`: a gradient that was not finite
@@ -227,6 +230,11 @@ export type JobEvent =
       /** Revision of the schedule. */
       readonly revision: number;
     } & AsynchronyChoice)
+  /** Epochs passed at that time. */
+  | { readonly type: "paused" | "resumed"; readonly epoch: number }
+  | { readonly type: "memberDraining"; readonly memberId: string; readonly role: string }
+  /** Examples per second by member id, over a sliding window. */
+  | { readonly type: "workerMetrics"; readonly examplesPerSecond: Readonly<Record<string, number>> }
   | {
       readonly type: "serverMetrics";
       readonly final: boolean;

@@ -32,6 +32,10 @@ export const permissions: Permissions = {
     ReportEvaluation: ["evaluator"],
     Watch: roles,
     StopJob: ["admin"],
+    PauseJob: ["admin"],
+    ResumeJob: ["admin"],
+    DropLearningRate: ["admin"],
+    DrainWorker: ["admin"],
   },
   ParameterServer: {
     Assign: ["coordinator"],

@@ -53,6 +53,7 @@ export async function coordinatorRole(
     identity: identityOf(options),
     metrics: metricsOf(options),
     onListening: (address) => tellParent({ type: "listening", address }),
+    onPage: (url) => tellParent({ type: "page", url }),
   });
 }
 
