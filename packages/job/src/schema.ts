@@ -2,6 +2,7 @@ import { z } from "zod";
 import { consistency, gradient, protection, staleness, wire } from "./schema-asynchrony.ts";
 import { compute, worker } from "./schema-compute.ts";
 import { data } from "./schema-data.ts";
+import { checkpoint, nats } from "./schema-durable.ts";
 import { model } from "./schema-model.ts";
 import { fraction, positiveInteger } from "./schema-numbers.ts";
 import { optimizer } from "./schema-optimizer.ts";
@@ -169,6 +170,16 @@ const cluster = z.strictObject({
   startTimeoutMs: milliseconds
     .default(60_000)
     .describe("How long the job waits for its servers, for a worker and for an evaluator."),
+  recoveryTimeoutMs: milliseconds
+    .default(600_000)
+    .describe("How long members wait for a coordinator or a server that is away before they give up."),
+  replicas: z
+    .number()
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("Copies of each slice on another server: with 1, a server may die and nothing is lost."),
   requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
   workerRestartsMax: z
     .number()
@@ -177,6 +188,14 @@ const cluster = z.strictObject({
     .max(1000)
     .default(3)
     .describe("How many workers that died the launcher replaces."),
+  state: z
+    .enum(["embedded", "nats"])
+    .default("embedded")
+    .describe(
+      "Where the coordinator keeps its state: in the run directory, or in NATS JetStream, where another coordinator " +
+        "can take over from.",
+    ),
+  nats: nats.prefault({}),
 });
 
 /** Schema of a job file as it is written. Unknown keys are refused. */
@@ -212,11 +231,16 @@ export const jobFileSchema = z
     compute: compute.prefault({}).describe("How a step is computed."),
     worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
+    checkpoint: checkpoint.prefault({}).describe("What is kept on disk, for when more dies than others have a copy of."),
   })
   .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
     path: ["cluster", "memberTimeoutMs"],
     message: "must be more than twice cluster.heartbeatIntervalMs, or a single late report counts as a death",
+  })
+  .refine((job) => job.cluster.replicas < job.cluster.servers, {
+    path: ["cluster", "replicas"],
+    message: "must be less than cluster.servers: a copy lies on another server",
   });
 
 /** What is left to be chosen is chosen. What it makes of a job it leaves as it is. */
