@@ -35,7 +35,10 @@ export class LeaseBook {
 
   /** Batches that are leased, each counted once. */
   get batchCount(): number {
-    return this.all.reduce((sum, { batches, backupOf }) => sum + (backupOf === undefined ? batches.length : 0), 0);
+    return this.all.reduce(
+      (sum, { batches, backupOf }) => sum + (backupOf === undefined ? batches.length : 0),
+      0,
+    );
   }
 
   get(leaseId: number): OpenLease | undefined {

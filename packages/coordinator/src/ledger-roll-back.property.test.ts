@@ -48,12 +48,20 @@ class ModelSlice {
 const move = fc.oneof(
   {
     weight: 12,
-    arbitrary: fc.record({ kind: fc.constant("train"), worker: fc.nat({ max: 2 }), batches: fc.nat({ max: 4 }) }),
+    arbitrary: fc.record({
+      kind: fc.constant("train"),
+      worker: fc.nat({ max: 2 }),
+      batches: fc.nat({ max: 4 }),
+    }),
   },
   // A worker that dies between two slices: the first few have the gradient, and nobody reports it.
   {
     weight: 3,
-    arbitrary: fc.record({ kind: fc.constant("half"), worker: fc.nat({ max: 2 }), slices: fc.nat({ max: 2 }) }),
+    arbitrary: fc.record({
+      kind: fc.constant("half"),
+      worker: fc.nat({ max: 2 }),
+      slices: fc.nat({ max: 2 }),
+    }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("late"), pick: fc.nat() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("refuse"), worker: fc.nat({ max: 2 }) }) },
@@ -111,8 +119,13 @@ class Cluster {
         const lease = this.stale[next.pick % this.stale.length];
         if (lease === undefined) break;
         const before = this.ledger.progress();
-        expect(this.report(lease, lease.batches[0] ?? 0, "applied")).toEqual({ counted: false, leaseValid: false });
-        expect(this.ledger.returnBatch(lease.memberId, lease.leaseId, lease.epoch, 0, this.nowMs)).toBe(false);
+        expect(this.report(lease, lease.batches[0] ?? 0, "applied")).toEqual({
+          counted: false,
+          leaseValid: false,
+        });
+        expect(this.ledger.returnBatch(lease.memberId, lease.leaseId, lease.epoch, 0, this.nowMs)).toBe(
+          false,
+        );
         expect(this.ledger.progress()).toEqual(before);
         break;
       }
@@ -122,7 +135,10 @@ class Cluster {
         break;
       }
       case "checkpoint":
-        this.checkpoints.push({ slices: this.slices.map((slice) => slice.copy()), ledger: this.copyOf(this.ledger) });
+        this.checkpoints.push({
+          slices: this.slices.map((slice) => slice.copy()),
+          ledger: this.copyOf(this.ledger),
+        });
         break;
       case "loseServer": {
         const checkpoint = this.checkpoints[next.pick % this.checkpoints.length];
@@ -145,7 +161,10 @@ class Cluster {
 
   restore(indices: readonly number[], checkpoint: Checkpoint): void {
     for (const index of indices) this.slices[index] = (checkpoint.slices[index] as ModelSlice).copy();
-    const scope = { slices: indices.map((index) => this.slices[index]?.pushIds as AppliedPushIds), of: "some" as const };
+    const scope = {
+      slices: indices.map((index) => this.slices[index]?.pushIds as AppliedPushIds),
+      of: "some" as const,
+    };
     this.ledger = Ledger.restore(rollBackLedger(this.copyOf(this.ledger), scope).snapshot);
     expect(this.ledger.openLeases()).toEqual([]);
     this.stale.push(...this.given.splice(0));

@@ -51,7 +51,9 @@ export function rollBackLedger(snapshot: LedgerSnapshot, scope: RollBackScope): 
     const { applied, refused, skipped } = after.get(epoch) ?? belowKept(was, scope.of);
     if (scope.of === "some") applied.intersectInPlace(was.applied);
     batchesReopened += was.applied.toArray().filter((batch) => !applied.has(batch)).length;
-    const unreadable = unreadableOf(snapshot, epoch).filter(([batch]) => applied.has(batch) || refused.has(batch));
+    const unreadable = unreadableOf(snapshot, epoch).filter(
+      ([batch]) => applied.has(batch) || refused.has(batch),
+    );
     epochs.push({
       epoch,
       applied: applied.toBase64(),
@@ -90,7 +92,10 @@ function assemble(
   };
 }
 
-function exceptionsOf({ epoch, refused, skipped, unreadable }: EpochSnapshot, size: number): EpochExceptions[] {
+function exceptionsOf(
+  { epoch, refused, skipped, unreadable }: EpochSnapshot,
+  size: number,
+): EpochExceptions[] {
   const numbers = (bits: string) => Bitmap.fromBase64(size, bits).toArray();
   const exceptions = { epoch, refused: numbers(refused), skipped: numbers(skipped), unreadable };
   const none = exceptions.refused.length + exceptions.skipped.length + unreadable.length === 0;
@@ -108,7 +113,10 @@ function settledEpochOf(snapshot: LedgerSnapshot, epoch: number, size: number): 
   const all = Array.from({ length: size }, (_, batch) => batch);
   return {
     epoch,
-    applied: bitmapOf(size, all.filter((batch) => !left.has(batch))),
+    applied: bitmapOf(
+      size,
+      all.filter((batch) => !left.has(batch)),
+    ),
     refused: bitmapOf(size, refused),
     skipped: bitmapOf(size, skipped),
   };
@@ -126,7 +134,9 @@ function belowKept(was: SettledEpoch, of: RollBackScope["of"]): SettledEpoch {
 }
 
 function unreadableOf(snapshot: LedgerSnapshot, epoch: number) {
-  const known = snapshot.open.find((other) => other.epoch === epoch) ?? snapshot.exceptions.find((other) => other.epoch === epoch);
+  const known =
+    snapshot.open.find((other) => other.epoch === epoch) ??
+    snapshot.exceptions.find((other) => other.epoch === epoch);
   return known?.unreadable ?? [];
 }
 

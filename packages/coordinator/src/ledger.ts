@@ -286,9 +286,16 @@ export class Ledger {
     return this.#nextEpoch < this.#openEnd;
   }
 
-  #lease(memberId: string, facts: Pick<OpenLease, "epoch" | "batches" | "backupOf">, nowMs: number): LeaseAnswer {
+  #lease(
+    memberId: string,
+    facts: Pick<OpenLease, "epoch" | "batches" | "backupOf">,
+    nowMs: number,
+  ): LeaseAnswer {
     const deadlineMs = nowMs + this.stepTimes.leaseMsOf(memberId);
-    return { kind: "lease", lease: copyOf(this.#leases.open({ ...facts, memberId, deadlineMs, heardMs: nowMs })) };
+    return {
+      kind: "lease",
+      lease: copyOf(this.#leases.open({ ...facts, memberId, deadlineMs, heardMs: nowMs })),
+    };
   }
 
   /** Another member's lease on which nothing has been reported for long, and that has no backup; lowest epoch first. */

@@ -231,7 +231,9 @@ export const jobFileSchema = z
     compute: compute.prefault({}).describe("How a step is computed."),
     worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
-    checkpoint: checkpoint.prefault({}).describe("What is kept on disk, for when more dies than others have a copy of."),
+    checkpoint: checkpoint
+      .prefault({})
+      .describe("What is kept on disk, for when more dies than others have a copy of."),
   })
   .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {

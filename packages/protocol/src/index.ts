@@ -24,10 +24,17 @@ export type {
   AcquireLeaseResponse,
   AcquireLeaseResponseInput,
 } from "./generated/downpour/v1/AcquireLeaseResponse.ts";
+export type { AssignedSlice, AssignedSliceInput } from "./generated/downpour/v1/AssignedSlice.ts";
 export type { AssignRequest, AssignRequestInput } from "./generated/downpour/v1/AssignRequest.ts";
 export type { AssignResponse, AssignResponseInput } from "./generated/downpour/v1/AssignResponse.ts";
 export { BatchOutcome } from "./generated/downpour/v1/BatchOutcome.ts";
 export type { BatchReport, BatchReportInput } from "./generated/downpour/v1/BatchReport.ts";
+export type { CheckpointPart, CheckpointPartInput } from "./generated/downpour/v1/CheckpointPart.ts";
+export type { CheckpointRequest, CheckpointRequestInput } from "./generated/downpour/v1/CheckpointRequest.ts";
+export type {
+  CheckpointResponse,
+  CheckpointResponseInput,
+} from "./generated/downpour/v1/CheckpointResponse.ts";
 export { Codec } from "./generated/downpour/v1/Codec.ts";
 export { Command } from "./generated/downpour/v1/Command.ts";
 export type { CoordinatorHandlers } from "./generated/downpour/v1/Coordinator.ts";
@@ -37,6 +44,8 @@ export { EvaluationKind } from "./generated/downpour/v1/EvaluationKind.ts";
 export type { Event, EventInput } from "./generated/downpour/v1/Event.ts";
 export type { GetJobRequest, GetJobRequestInput } from "./generated/downpour/v1/GetJobRequest.ts";
 export type { GetJobResponse, GetJobResponseInput } from "./generated/downpour/v1/GetJobResponse.ts";
+export type { GetLayoutRequest, GetLayoutRequestInput } from "./generated/downpour/v1/GetLayoutRequest.ts";
+export type { GetLayoutResponse, GetLayoutResponseInput } from "./generated/downpour/v1/GetLayoutResponse.ts";
 export type {
   GetServerStatusRequest,
   GetServerStatusRequestInput,
@@ -84,6 +93,7 @@ export type {
   RegisterServerResponse,
   RegisterServerResponseInput,
 } from "./generated/downpour/v1/RegisterServerResponse.ts";
+export type { ReplicaReport, ReplicaReportInput } from "./generated/downpour/v1/ReplicaReport.ts";
 export type {
   ReportBatchesRequest,
   ReportBatchesRequestInput,
@@ -137,9 +147,18 @@ export type { StopJobResponse, StopJobResponseInput } from "./generated/downpour
 export { TensorRole } from "./generated/downpour/v1/TensorRole.ts";
 export type { Version, VersionInput } from "./generated/downpour/v1/Version.ts";
 export type { WatchRequest, WatchRequestInput } from "./generated/downpour/v1/WatchRequest.ts";
+export type {
+  WriteCheckpointRequest,
+  WriteCheckpointRequestInput,
+} from "./generated/downpour/v1/WriteCheckpointRequest.ts";
+export type {
+  WriteCheckpointResponse,
+  WriteCheckpointResponseInput,
+} from "./generated/downpour/v1/WriteCheckpointResponse.ts";
 export { type HeartbeatOptions, sendHeartbeats } from "./heartbeats.ts";
 export type {
   AsynchronyChoice,
+  CheckpointReason,
   DivergenceFigures,
   DropReason,
   FinishReason,

@@ -32,6 +32,7 @@ export const permissions: Permissions = {
     ReportEvaluation: ["evaluator"],
     Watch: roles,
     StopJob: ["admin"],
+    Checkpoint: ["admin"],
   },
   ParameterServer: {
     Assign: ["coordinator"],

@@ -1,5 +1,4 @@
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import { type Device, devices, readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
@@ -26,17 +25,16 @@ export interface RoleOptions {
 /** `downpour coordinator JOB`. */
 export async function coordinatorRole(
   jobFile: string,
-  options: Pick<RoleOptions, "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile"> & { runDir: string },
+  options: Pick<RoleOptions, "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile"> & {
+    readonly runDir: string;
+    /** Begin with the newest checkpoint, or with the one named. */
+    readonly resume?: true | string;
+  },
 ): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
   const runDirectory = resolve(options.runDir);
-  if (existsSync(join(runDirectory, "state"))) {
-    throw new DownpourError(
-      "usage",
-      `${runDirectory} holds a run already; choose another folder with --run-dir`,
-    );
-  }
+  const { resume } = options;
   await runCoordinator({
     job,
     runDirectory,
@@ -45,6 +43,7 @@ export async function coordinatorRole(
     logger: makeLogger("coordinator", options.logFile),
     signal: stopSignal(),
     identity: identityOf(options),
+    resume: typeof resume === "string" ? { checkpoint: resume } : resume,
     onListening: (address) => tellParent({ type: "listening", address }),
   });
 }
