@@ -166,7 +166,10 @@ export class CoordinatorShell {
   /** Stores what has become of servers and slices, tells the servers, and does what follows from it. */
   async #serversChanged(): Promise<void> {
     const { core } = this.#options;
-    core.servers.placeReplicas(this.#converger.ready());
+    // Servers must know of the layout as it is before they hear of another replica.
+    if (core.layout?.revision === this.#keeper.storedLayout?.revision) {
+      core.servers.placeReplicas(this.#converger.ready());
+    }
     await this.#keeper.keepSoon();
     this.#converger.setMembers(core.membership.clientIds());
     this.#converger.wake();
