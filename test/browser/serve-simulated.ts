@@ -19,7 +19,7 @@ export async function serveSimulated(
       commands: {
         pause: note("pause"),
         resume: note("resume"),
-        stop: note("stop"),
+        stop: async () => note("stop")(),
         drain: (memberId) => void asked.push(`drain ${memberId}`),
         dropLearningRate: (factor) => {
           asked.push(`drop ${factor}`);
@@ -33,7 +33,10 @@ export async function serveSimulated(
 }
 
 /** Events from now on; the page has asked for the history just before. */
-function follow(simulated: SimulatedRun, listener: Parameters<NonNullable<RunSource["follow"]>>[0]): () => void {
+function follow(
+  simulated: SimulatedRun,
+  listener: Parameters<NonNullable<RunSource["follow"]>>[0],
+): () => void {
   return simulated.onEvent((sequence, timeMs, event) => {
     void listener({ sequence, event: { timeMs, event } });
   });

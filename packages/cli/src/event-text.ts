@@ -1,5 +1,6 @@
 import type { AsynchronyChoice, DivergenceFigures, JobEvent, JobSummary } from "@downpour/protocol";
 import pc from "picocolors";
+import { durabilityText } from "./durability-text.ts";
 import { durationText, numberText, percentText, rateText } from "./progress-text.ts";
 
 /** An event in words; undefined for those that the progress line already shows. */
@@ -30,6 +31,15 @@ export function eventText(event: JobEvent): string | undefined {
       return pc.yellow(
         `the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`,
       );
+    case "serverLost":
+    case "slicesRestored":
+    case "replicaLost":
+    case "replicasInStep":
+    case "checkpointed":
+    case "checkpointFailed":
+    case "coordinatorStarted":
+    case "resumedFromCheckpoint":
+      return durabilityText(event);
     case "stateChanged":
       return event.state === "training" ? pc.dim("training begins") : undefined;
     case "ended": {

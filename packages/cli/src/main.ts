@@ -174,11 +174,17 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
 
   secured(program.command("coordinator").description("run a coordinator (train starts one by itself)"))
     .argument("<job>", "job file")
-    .requiredOption("--run-dir <folder>", "folder for state and results")
+    .requiredOption(
+      "--run-dir <folder>",
+      "folder for state and results; one that has a run of the job goes on with it",
+    )
+    .option(
+      "--resume [checkpoint]",
+      "begin with the newest checkpoint of the job's store, or with the one named",
+    )
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
     .option("--log-file <file>", "structured log; standard error without it")
-    .option("--resume", "begin with the newest checkpoint instead of what is stored")
     .action(async (job: string, options: Parameters<typeof coordinatorRole>[1]) => {
       await coordinatorRole(job, options);
       ended();

@@ -6,8 +6,8 @@ export function controlHandlers(
   commands: JobCommands,
 ): Pick<CoordinatorHandlers, "StopJob" | "PauseJob" | "ResumeJob" | "DropLearningRate" | "DrainWorker"> {
   return {
-    StopJob: unary(({ reason }) => {
-      commands.stop(reason);
+    StopJob: unary(async ({ reason }) => {
+      await commands.stop(reason);
       return {};
     }),
     PauseJob: unary(({ reason }) => {

@@ -28,7 +28,7 @@ function startTraining(workers: readonly string[], learningRate: object = {}) {
   const events: JobEvent[] = [];
   const core = new CoordinatorCore(job, 0, (event) => events.push(event));
   core.registerServer("s", "is", "h:1", 0);
-  core.admit(manifest, data);
+  core.admit(manifest, data, 0);
   core.join("evaluator", "e", "ie", 0);
   const ids = workers.map((name) => core.join("worker", name, `i-${name}`, 0).memberId);
   const begin = () => core.reportInitialized(ids[0] ?? "", 0);
@@ -44,6 +44,7 @@ const applied = (batch: number) => ({
   stalenessMean: 1,
   stalenessMax: 2,
   clipped: false,
+  stepMs: 10,
 });
 
 function started(workers: readonly string[], learningRate?: object) {

@@ -7,8 +7,6 @@ test("the package exports these names and no others", () => {
     "InProcessEventBus",
     "LeaderLock",
     "LmdbJobStore",
-    "NatsEventBus",
-    "NatsJobStore",
     "awaitLeadership",
     "keepLeadership",
     "runCoordinator",

@@ -1,6 +1,15 @@
 import type { Job } from "@downpour/job";
 import type { Lifecycle } from "./lifecycle.ts";
-import type { Membership } from "./membership.ts";
+import type { Member, Membership } from "./membership.ts";
+
+/** A server whose slices have replicas is taken for dead when it was not heard for so long. */
+const replicatedTimeoutMs = 3000;
+
+/** With replicas a server that died must be missed soon: its slices have another primary to go on with. */
+export function timeoutMsOf({ cluster }: Job, { role }: Member): number {
+  const { memberTimeoutMs, replicas } = cluster;
+  return role === "server" && replicas > 0 ? Math.min(memberTimeoutMs, replicatedTimeoutMs) : memberTimeoutMs;
+}
 
 /** How long a job has been waiting for members without which it can't go on. */
 export class JobWaits {

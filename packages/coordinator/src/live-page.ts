@@ -3,8 +3,8 @@ import type { Logger } from "@downpour/logging";
 import type { Identity } from "@downpour/protocol";
 import type { CoordinatorCore } from "./coordinator-core.ts";
 import type { EventBus } from "./event-bus.ts";
+import type { TimedEvent } from "./event-history.ts";
 import type { JobCommands } from "./job-commands.ts";
-import type { TimedEvent } from "./service.ts";
 
 export interface LivePageOptions {
   readonly core: CoordinatorCore;

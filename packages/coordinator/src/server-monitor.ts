@@ -53,7 +53,7 @@ export class ServerMonitor {
   async #poll(final: boolean): Promise<void> {
     const servers = this.#core.membership.present("server");
     const statuses = await this.#servers.status();
-    const answers = servers.map((server, index) => ({ server, status: statuses[index] }));
+    const answers = servers.map((server) => ({ server, status: statuses.get(server.memberId) }));
     this.#core.reportServers(answers, final);
   }
 

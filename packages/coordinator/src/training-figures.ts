@@ -1,4 +1,10 @@
-import { exponentialMeanOf, initExponentialMean, observeExponentialMean, RateMeter } from "./rate-meter.ts";
+import {
+  type ExponentialMean,
+  exponentialMeanOf,
+  initExponentialMean,
+  observeExponentialMean,
+  RateMeter,
+} from "./rate-meter.ts";
 import { WorkerFiguresBook } from "./worker-figures.ts";
 
 /** What a worker said about one applied batch. */
@@ -11,6 +17,15 @@ export interface BatchFigures {
   readonly stalenessMax: number;
   /** The gradient was clipped by its norm. */
   readonly clipped: boolean;
+}
+
+/** Totals as plain data for JSON; what is recent is not kept. */
+export interface TrainingTotals {
+  readonly loss: ExponentialMean;
+  readonly batches: number;
+  readonly clipped: number;
+  readonly stalenessSum: number;
+  readonly stalenessMax: number;
 }
 
 /** Speed and recent staleness are taken over so long, and so many batches. */
@@ -30,6 +45,24 @@ export class TrainingFigures {
   #clipped = 0;
   #stalenessSum = 0;
   #stalenessMax = 0;
+
+  restore(totals: TrainingTotals): void {
+    this.#loss = totals.loss;
+    this.#batches = totals.batches;
+    this.#clipped = totals.clipped;
+    this.#stalenessSum = totals.stalenessSum;
+    this.#stalenessMax = totals.stalenessMax;
+  }
+
+  snapshot(): TrainingTotals {
+    return {
+      loss: this.#loss,
+      batches: this.#batches,
+      clipped: this.#clipped,
+      stalenessSum: this.#stalenessSum,
+      stalenessMax: this.#stalenessMax,
+    };
+  }
 
   add(figures: BatchFigures, nowMs: number): void {
     this.#meter.add(nowMs, figures.examples);

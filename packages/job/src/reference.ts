@@ -64,6 +64,7 @@ function requires(node: SchemaNode, key: string): boolean {
 }
 
 function kindOf(node: SchemaNode): string {
+  if (node.const !== undefined) return code(String(node.const));
   if (node.enum !== undefined) return node.enum.map((value) => code(String(value))).join(", ");
   if (node.anyOf !== undefined) return node.anyOf.map(kindOf).join(" or ");
   if (node.prefixItems !== undefined) return `[${node.prefixItems.map(kindOf).join(", ")}]`;

@@ -3,6 +3,7 @@ import { consistency, gradient, protection, staleness, wire } from "./schema-asy
 import { compute, worker } from "./schema-compute.ts";
 import { dashboard } from "./schema-dashboard.ts";
 import { data } from "./schema-data.ts";
+import { checkpoint, nats } from "./schema-durable.ts";
 import { model } from "./schema-model.ts";
 import { fraction, positiveInteger } from "./schema-numbers.ts";
 import { optimizer } from "./schema-optimizer.ts";
@@ -203,6 +204,14 @@ const cluster = z.strictObject({
     .max(1000)
     .default(3)
     .describe("How many workers that died the launcher replaces."),
+  state: z
+    .enum(["embedded", "nats"])
+    .default("embedded")
+    .describe(
+      "Where the coordinator keeps its state: in the run directory, or in NATS JetStream, where another coordinator " +
+        "can take over from.",
+    ),
+  nats: nats.prefault({}),
 });
 
 /** Schema of a job file as it is written. Unknown keys are refused. */
@@ -240,6 +249,9 @@ export const jobFileSchema = z
     cluster: cluster.prefault({}),
     logging: logging.prefault({}),
     dashboard: dashboard.prefault({}).describe("The live page (docs/dashboard.md)."),
+    checkpoint: checkpoint
+      .prefault({})
+      .describe("What is kept on disk, for when more dies than others have a copy of."),
   })
   .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
@@ -248,8 +260,7 @@ export const jobFileSchema = z
   })
   .refine((job) => job.cluster.replicas < job.cluster.servers, {
     path: ["cluster", "replicas"],
-    message:
-      "must be less than cluster.servers: a copy lies on another server than the slice; expected 2 servers",
+    message: "must be less than cluster.servers: a copy lies on another server",
   });
 
 /** What is left to be chosen is chosen. What it makes of a job it leaves as it is. */

@@ -36,6 +36,7 @@ export const permissions: Permissions = {
     ResumeJob: ["admin"],
     DropLearningRate: ["admin"],
     DrainWorker: ["admin"],
+    Checkpoint: ["admin"],
   },
   ParameterServer: {
     Assign: ["coordinator"],

@@ -1,5 +1,4 @@
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
@@ -32,17 +31,16 @@ export async function coordinatorRole(
   options: Pick<
     RoleOptions,
     "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile" | "metricsHost" | "metricsPort"
-  > & { runDir: string },
+  > & {
+    readonly runDir: string;
+    /** Begin with the newest checkpoint, or with the one named. */
+    readonly resume?: true | string;
+  },
 ): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
   const runDirectory = resolve(options.runDir);
-  if (existsSync(join(runDirectory, "state"))) {
-    throw new DownpourError(
-      "usage",
-      `${runDirectory} holds a run already; choose another folder with --run-dir`,
-    );
-  }
+  const { resume } = options;
   await runCoordinator({
     job,
     runDirectory,
@@ -52,6 +50,7 @@ export async function coordinatorRole(
     signal: stopSignal(),
     identity: identityOf(options),
     metrics: metricsOf(options),
+    resume: typeof resume === "string" ? { checkpoint: resume } : resume,
     onListening: (address) => tellParent({ type: "listening", address }),
     onPage: (url) => tellParent({ type: "page", url }),
   });

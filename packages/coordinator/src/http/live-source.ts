@@ -13,11 +13,11 @@ import {
 } from "@downpour/run-history";
 import type { CoordinatorCore } from "../coordinator-core.ts";
 import type { EventBus } from "../event-bus.ts";
+import type { TimedEvent } from "../event-history.ts";
 import type { JobCommands } from "../job-commands.ts";
 import type { Ledger } from "../ledger.ts";
 import { isFinal } from "../lifecycle.ts";
 import { isPresent, type Member } from "../membership.ts";
-import type { TimedEvent } from "../service.ts";
 import { progressOf } from "../summary.ts";
 import type { Follow, RunSource } from "./run-source.ts";
 

@@ -1,7 +1,7 @@
 import type { HistorySnapshot, RunInfo, RunState } from "@downpour/run-history";
+import type { TimedEvent } from "../event-history.ts";
 import type { Sequenced, SubscribeOptions } from "../event-log.ts";
 import type { JobCommands } from "../job-commands.ts";
-import type { TimedEvent } from "../service.ts";
 
 /** Follows the events of a run; returns the function that ends it. */
 export type Follow = (

@@ -4,8 +4,8 @@ import { type JobEvent, JoinToken } from "@downpour/protocol";
 import { RecordedRun } from "@downpour/run-history";
 import { afterEach, describe, expect, it } from "vitest";
 import { InProcessEventBus } from "../event-bus.ts";
+import type { TimedEvent } from "../event-history.ts";
 import type { JobCommands } from "../job-commands.ts";
-import type { TimedEvent } from "../service.ts";
 import type { RunSource } from "./run-source.ts";
 import { type ServedPage, servePage } from "./serve-page.ts";
 
@@ -28,7 +28,7 @@ function fakeRun(historyMax = 10_000) {
       return { learningRate: 0.5, revision: 3 };
     },
     drain: (memberId) => asked.push(["drain", memberId]),
-    stop: (reason) => asked.push(["stop", reason]),
+    stop: async (reason) => void asked.push(["stop", reason]),
   };
   const source: RunSource = {
     info: { id: "fake", name: "fake", live: true },
