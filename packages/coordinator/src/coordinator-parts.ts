@@ -40,6 +40,11 @@ export class CoordinatorParts implements CoordinatorView {
     return this.servers.layout;
   }
 
+  /** How often slices went back to a checkpoint. */
+  get rollback(): number {
+    return this.layout?.rollback ?? 0;
+  }
+
   get ledger(): Ledger | undefined {
     return this.counting.ledger;
   }

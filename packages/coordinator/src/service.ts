@@ -80,10 +80,14 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const answer = core.acquireLease(memberId, nowMs());
       // A lease that a later coordinator does not know would be given twice.
       if (answer.kind === "lease") await keeper.keep();
-      return { ...leaseToWire(answer, nowMs()), command: command(memberId), schedule: schedule() };
+      const lease = leaseToWire(answer, nowMs());
+      return { ...lease, command: command(memberId), schedule: schedule(), rollback: core.rollback };
     }),
-    ReportBatches: unary(({ memberId, leaseId, epoch, batches }) => {
-      const leaseValid = core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
+    ReportBatches: unary(({ memberId, leaseId, epoch, batches, rollback }) => {
+      // Of batches that ended before slices went back, nobody knows whether these still have them.
+      const leaseValid =
+        rollback >= core.rollback &&
+        core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
       return { leaseValid, command: command(memberId), schedule: schedule() };
     }),
     ReturnLease: unary(({ memberId, leaseId }) => {
