@@ -97,6 +97,20 @@ it(
   timeoutMs,
 );
 
+it(
+  "ends by itself when another coordinator is started for its job and folder",
+  async () => {
+    const runDirectory = folder();
+    const first = launch(testJob(), runDirectory);
+    await startTraining(await first.listening);
+    const second = launch(testJob(), runDirectory);
+    await second.listening;
+    expect(await first.ended()).not.toBe(0);
+    expect(second.status).toBeNull();
+  },
+  timeoutMs,
+);
+
 describe.skipIf(!hasNatsServer)(`with its state in NATS${skippedReason}`, () => {
   const natsJob = (servers: readonly string[], name: string) =>
     testJob({ cluster: { state: "nats", nats: { servers } }, top: { name } });

@@ -13,7 +13,7 @@ export class CoordinatorProcess {
   constructor(job: Job, runDirectory: string, port = 0) {
     const program = fileURLToPath(new URL("../dist/coordinator-process.test.suite.js", import.meta.url));
     const child = spawn(process.execPath, [program, JSON.stringify({ job, runDirectory, port })], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "pipe", "ignore"],
     });
     this.#child = child;
     this.#exit = once(child, "exit");

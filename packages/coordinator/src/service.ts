@@ -75,8 +75,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     }),
     AcquireLease: unary(async ({ memberId }) => {
       const answer = core.acquireLease(memberId, nowMs());
-      // A lease that a later coordinator does not know would be given twice.
-      if (answer.kind === "lease") await keeper.keep();
+      if (answer.kind === "lease") await storeLease(memberId, answer.lease.leaseId);
       return { ...leaseToWire(answer, nowMs()), command: command(memberId), schedule: schedule() };
     }),
     ReportBatches: unary(({ memberId, leaseId, epoch, batches }) => {
@@ -165,6 +164,17 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     }),
     Checkpoint: unary(() => options.checkpoints.write("command")),
   };
+
+  /** A lease that a later coordinator does not know would be given twice. */
+  async function storeLease(memberId: string, leaseId: number): Promise<void> {
+    try {
+      await keeper.keep();
+    } catch (error) {
+      // The worker never hears of it.
+      core.ledger?.giveBack(memberId, leaseId);
+      throw error;
+    }
+  }
 
   async function heartbeat({ memberId, replicas }: HeartbeatRequest): Promise<HeartbeatResponseInput> {
     const told = command(memberId);
