@@ -186,6 +186,11 @@ export class CoordinatorShell {
     await this.#keeper.keepSoon();
     this.#converger.setMembers(core.membership.clientIds());
     this.#converger.wake();
+    // Reading a checkpoint takes its time.
+    void this.#restoreLost();
+  }
+
+  async #restoreLost(): Promise<void> {
     if (!(await this.#restorer.restore())) return;
     await this.#keeper.keepSoon();
     this.#converger.wake();

@@ -28,8 +28,8 @@ export interface Verdict {
   readonly repeated: boolean;
   readonly best: boolean;
   readonly countsForPlateau: boolean;
-  readonly drop: PlateauDrop | undefined;
-  readonly stop: "targetAccuracy" | "earlyStopping" | undefined;
+  readonly drop?: PlateauDrop | undefined;
+  readonly stop?: "targetAccuracy" | "earlyStopping" | undefined;
 }
 
 /** Everything about evaluations as plain data for JSON. */
@@ -39,6 +39,8 @@ export interface EvaluationsSnapshot {
   readonly plateau: PlateauState | null;
   readonly earlyStopping: EarlyStoppingState | null;
   readonly latest: Figures | null;
+  /** For a report that comes a second time, because its answer was lost. */
+  readonly lastVerdict: Verdict | null;
   /** Multiples of `evaluation.everyEpochs` that have passed with one asked for. */
   readonly passed: number;
   /** Asked for and not measured. */
@@ -80,6 +82,7 @@ export class Evaluations {
     if (this.#plateau !== null) this.#plateau = snapshot.plateau ?? this.#plateau;
     if (this.#earlyStopping !== null) this.#earlyStopping = snapshot.earlyStopping ?? this.#earlyStopping;
     this.#latest = snapshot.latest;
+    this.#lastVerdict = carryOn ? (snapshot.lastVerdict ?? undefined) : undefined;
     this.#open.clear();
     for (const evaluation of carryOn ? snapshot.open : [])
       this.#open.set(evaluation.evaluationId, evaluation);
@@ -176,6 +179,7 @@ export class Evaluations {
       plateau: this.#plateau,
       earlyStopping: this.#earlyStopping,
       latest: this.#latest,
+      lastVerdict: this.#lastVerdict ?? null,
       passed: this.#passed,
       open: [...this.#open.values()],
     };

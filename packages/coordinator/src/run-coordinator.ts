@@ -15,7 +15,7 @@ import { startLivePage } from "./live-page.ts";
 import { coordinatorReadings, EventCounts } from "./metrics.ts";
 import { coordinatorHandlers } from "./service.ts";
 import { openEmbeddedState, openNatsState, type StatePlace } from "./state-places.ts";
-import { readStoredJob, storeJob } from "./stored-job.ts";
+import { fenceState, readStoredJob, storedManifest, storeJob } from "./stored-job.ts";
 import { summaryOf } from "./summary.ts";
 
 export interface CoordinatorOptions {
@@ -79,7 +79,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
 
   async function lead(lockEpoch: number | undefined): Promise<void> {
     const nowMs = () => performance.now();
-    const { stored, epochBase, stateRevision } = await readStoredJob(
+    const { state, epochBase } = await readStoredJob(
       place.store,
       job,
       options.resume !== undefined,
@@ -87,7 +87,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     );
     const inStore = await highestEpoch(checkpointFolder);
     const base = epochBase ?? inStore;
-    const before = stored?.state.coordinatorEpoch ?? 0;
+    const before = state?.coordinatorEpoch ?? 0;
     const coordinatorEpoch = lockEpoch === undefined ? Math.max(before, inStore) + 1 : base + lockEpoch;
     const plan =
       options.resume === undefined
@@ -98,6 +98,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
             options.resume === true ? undefined : options.resume.checkpoint,
           );
     await storeJob(place.store, job, base);
+    // What an earlier coordinator wrote up to now counts; what it writes from now on is refused.
+    const fenced = await fenceState(place.store, coordinatorEpoch);
     const events = await place.openEvents();
     const file = new EventFile(join(runDirectory, "events.jsonl"));
     const ended = new AbortController();
@@ -119,14 +121,14 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       file.append(timed);
       if (event.type === "ended") ended.abort();
     };
-    const goesOn = plan === undefined && stored !== undefined;
+    const goesOn = plan === undefined && fenced !== undefined;
     const core: CoordinatorCore = goesOn
-      ? CoordinatorCore.restore(job, stored.state, stored.manifest, nowMs(), emit)
+      ? CoordinatorCore.restore(job, fenced.state, await storedManifest(place.store), nowMs(), emit)
       : new CoordinatorCore(job, nowMs(), emit, plan);
     const shell = new CoordinatorShell({
       core,
       store: place.store,
-      stateRevision,
+      stateRevision: fenced?.revision,
       coordinatorEpoch,
       checkpointFolder,
       identity,

@@ -78,8 +78,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     }),
     AcquireLease: unary(async ({ memberId }) => {
       const answer = core.acquireLease(memberId, nowMs());
-      // A lease that a later coordinator does not know would be given twice.
-      if (answer.kind === "lease") await keeper.keep();
+      if (answer.kind === "lease") await storeLease(memberId, answer.lease.leaseId);
       const lease = leaseToWire(answer, nowMs());
       return { ...lease, command: command(memberId), schedule: schedule(), rollback: core.rollback };
     }),
@@ -167,6 +166,17 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     ...controlHandlers(options.commands),
     Checkpoint: unary(() => options.checkpoints.write("command")),
   };
+
+  /** A lease that a later coordinator does not know would be given twice. */
+  async function storeLease(memberId: string, leaseId: number): Promise<void> {
+    try {
+      await keeper.keep();
+    } catch (error) {
+      // The worker never hears of it.
+      core.ledger?.giveBack(memberId, leaseId);
+      throw error;
+    }
+  }
 
   async function heartbeat({ memberId, replicas }: HeartbeatRequest): Promise<HeartbeatResponseInput> {
     const told = command(memberId);

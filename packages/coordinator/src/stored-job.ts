@@ -12,13 +12,6 @@ const jobKey = "job";
 export const stateKey = "state";
 export const manifestKey = "manifest";
 
-/** What a coordinator finds that starts with a store. */
-export interface StoredJob {
-  readonly state: CoordinatorState;
-  /** Undefined while no member has brought it. */
-  readonly manifest: Manifest | undefined;
-}
-
 interface JobValue {
   readonly job: Job;
   /** Added to the revision of a lock, so that coordinator epochs are above those of an older store of checkpoints. */
@@ -27,9 +20,8 @@ interface JobValue {
 
 /** What lies in a store before this coordinator writes. */
 export interface StoreContent {
-  readonly stored: StoredJob | undefined;
+  readonly state: CoordinatorState | undefined;
   readonly epochBase: number | undefined;
-  readonly stateRevision: number | undefined;
 }
 
 /**
@@ -44,12 +36,10 @@ export async function readStoredJob(
   anew: boolean,
   where: string,
 ): Promise<StoreContent> {
-  const [jobEntry, stateEntry, manifestEntry] = await Promise.all(
-    [jobKey, stateKey, manifestKey].map((key) => store.get(key)),
-  );
+  const [jobEntry, stateEntry] = await Promise.all([jobKey, stateKey].map((key) => store.get(key)));
   const known = jobEntry === undefined ? undefined : (JSON.parse(jobEntry.value) as JobValue);
-  const content = { epochBase: known?.epochBase, stateRevision: stateEntry?.revision };
-  if (stateEntry === undefined) return { ...content, stored: undefined };
+  const content = { epochBase: known?.epochBase };
+  if (stateEntry === undefined) return { ...content, state: undefined };
   const state = parseState(stateEntry.value);
   if (!anew && known !== undefined) refuseOther(known.job, job, where);
   if (!anew && isFinal(state.lifecycle)) {
@@ -59,11 +49,13 @@ export async function readStoredJob(
       `the job in ${where} ${how}; choose another folder with --run-dir, or go on from its checkpoints with downpour resume`,
     );
   }
-  const manifest =
-    manifestEntry === undefined
-      ? undefined
-      : manifestFromWire(JSON.parse(manifestEntry.value) as WireManifest);
-  return { ...content, stored: { state, manifest } };
+  return { ...content, state };
+}
+
+/** The parameter manifest that the first member brought; undefined while none has. */
+export async function storedManifest(store: JobStore): Promise<Manifest | undefined> {
+  const entry = await store.get(manifestKey);
+  return entry === undefined ? undefined : manifestFromWire(JSON.parse(entry.value) as WireManifest);
 }
 
 /** Stores which job it is; of several coordinators that start at once one is first, and all have the same. */
@@ -81,5 +73,37 @@ function refuseOther(stored: Job, job: Job, where: string): void {
     "usage",
     `${where} holds a run of another job: ${key} is ${before} there, and ${after} in this job; choose another folder with ` +
       "--run-dir, or go on from its checkpoints with downpour resume",
+  );
+}
+
+/** Others that write meanwhile are before this one so often at most. */
+const fenceAttemptsMax = 20;
+
+/**
+ * Writes a coordinator epoch over the stored state, so that from here on every write of an earlier coordinator fails.
+ * @returns the state as it is then, and its revision; undefined where none is stored
+ * @throws fenced: a coordinator of a higher epoch has written
+ */
+export async function fenceState(
+  store: JobStore,
+  coordinatorEpoch: number,
+): Promise<{ readonly state: CoordinatorState; readonly revision: number } | undefined> {
+  for (let attempt = 1; attempt <= fenceAttemptsMax; attempt++) {
+    const entry = await store.get(stateKey);
+    if (entry === undefined) return undefined;
+    const before = parseState(entry.value);
+    if (before.coordinatorEpoch > coordinatorEpoch) {
+      throw new DownpourError(
+        "fenced",
+        `a coordinator of epoch ${before.coordinatorEpoch} has written the job's state; this one has ${coordinatorEpoch}, and ends`,
+      );
+    }
+    const state = { ...before, coordinatorEpoch };
+    const result = await store.put(stateKey, JSON.stringify(state), entry.revision);
+    if (result.kind === "stored") return { state, revision: result.revision };
+  }
+  throw new DownpourError(
+    "unavailable",
+    "another coordinator writes the job's state without pause; end it first",
   );
 }

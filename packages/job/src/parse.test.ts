@@ -86,9 +86,14 @@ test("a minimal job gets every default", () => {
       recoveryTimeoutMs: 600_000,
       leaseMs: 20_000,
       startTimeoutMs: 60_000,
+      recoveryTimeoutMs: 600_000,
+      replicas: 0,
       requestTimeoutMs: 30_000,
       workerRestartsMax: 3,
+      state: "embedded",
+      nats: { servers: ["127.0.0.1:4222"], replicas: 1 },
     },
+    checkpoint: { everySeconds: 60, keepLast: 2, keepBest: 1 },
   });
 });
 
@@ -367,4 +372,21 @@ test("an override that sets a value, and one that goes into it, leave the first 
     { path: ["learningRate", "schedule", "finalFraction"], value: 0.5 },
   ]);
   expect(value).toEqual({ kind: "cosine" });
+});
+
+test.each([
+  [
+    "a replica where there is no other server",
+    { cluster: { servers: 1, replicas: 1 } },
+    /cluster\.replicas.*less than cluster\.servers/,
+  ],
+  [
+    "a password in the address of NATS",
+    { cluster: { nats: { servers: ["nats://a:secret@h:4222"] } } },
+    /without user and password/,
+  ],
+  ["no checkpoint kept", { checkpoint: { keepLast: 0 } }, /checkpoint\.keepLast/],
+  ["two copies in NATS", { cluster: { nats: { replicas: 2 } } }, /cluster\.nats\.replicas/],
+])("%s is refused", (_, keys, message) => {
+  expect(() => checkJob({ ...minimal, ...keys }, "job.yaml")).toThrow(message);
 });
