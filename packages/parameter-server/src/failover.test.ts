@@ -8,7 +8,9 @@ import {
   type PartRecord,
   writePart,
 } from "@downpour/checkpoint";
+import { type IdentityFiles, initCertificates, loadIdentity, writeJoinToken } from "@downpour/protocol";
 import { afterEach, describe, expect, test } from "vitest";
+import { grpcReplicas } from "./grpc-replica.ts";
 import {
   initialize,
   inStep,
@@ -27,8 +29,8 @@ afterEach(async () => {
 
 const job = jobWith({ optimizer: { name: "momentum", momentum: 0.5 }, learningRate: { initial: 0.01 } });
 
-async function start(): Promise<TestServer> {
-  const server = await startServer(job);
+async function start(files?: IdentityFiles): Promise<TestServer> {
+  const server = await startServer(job, files);
   closing.push(() => server.close());
   return server;
 }
@@ -145,6 +147,32 @@ describe("replicas", () => {
     expect(pushing.flatMap(({ refusedReasons }) => [...refusedReasons])).toEqual([]);
     expect(a.store.replicas.map(({ count }) => count)).toEqual(b.counts());
     expect(b.store.replicas.map(({ count }) => count)).toEqual(a.counts());
+  });
+
+  test("over TLS with a join token, servers know each other, and nobody else may write to a replica", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "downpour-certificates-"));
+    closing.push(() => rm(directory, { recursive: true, force: true }));
+    await initCertificates({ directory, hosts: ["127.0.0.1"], days: 1, now: new Date() });
+    const files = { tlsDirectory: directory, joinTokenFile: join(directory, "token") };
+    await writeJoinToken(files.joinTokenFile);
+    const [a, b] = [await start(files), await start(files)];
+    await b.assign(1, replicas(ranges, 1));
+    await a.assign(1, primaries(ranges, 1, b.address));
+    // As a worker would; the coordinator's certificate is not one of a worker.
+    await a.store.initialize(
+      "worker-1",
+      manifest.fingerprint,
+      ranges.map(({ sliceIndex, length }) => ({ sliceIndex, data: new Uint8Array(4 * length) })),
+    );
+    await until(() => inStep(a, ranges.length));
+    const worker = await loadIdentity(files, "worker");
+    const intruder = grpcReplicas({ identity: worker, timeoutMs: 10_000, manifestFingerprint: () => "" })(
+      b.address,
+    );
+    await expect(intruder.send({ fills: [], entries: [] })).rejects.toMatchObject({
+      code: "permissionDenied",
+    });
+    intruder.close();
   });
 
   test("a replica that dies holds pushes up until the layout gives another one, which is filled", async () => {

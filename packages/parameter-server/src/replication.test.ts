@@ -100,6 +100,12 @@ describe("a replica is bit for bit what its primary is", () => {
       await traffic.run(primary, 60);
       if (change.consistency?.kind === "sync") await primary.store.closeRounds(1);
       await traffic.run(primary, 11);
+      // A member leaves and joins again; the replica's server hears of it before its primary does.
+      for (const store of [replica, primary]) store.setMembers(1, 2, ["worker-1", "worker-3"]);
+      await settled();
+      expect(statesOf(pair)[1]).toEqual(statesOf(pair)[0]);
+      for (const store of [replica, primary]) store.setMembers(1, 3, members);
+      await traffic.run(primary, 11);
       await settled();
       let [own, copied] = statesOf(pair);
       expect(copied).toEqual(own);

@@ -4,6 +4,8 @@ import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
 import {
   type AssignedSliceInput,
   connectParameterServer,
+  type IdentityFiles,
+  loadIdentity,
   type ParameterServerCaller,
   type PushRequestInput,
   type PushResponse,
@@ -63,21 +65,26 @@ export interface PushedTestSlice {
 }
 
 /** A server that listens on a free port of this machine. */
-export async function startServer(job: Job): Promise<TestServer> {
+export async function startServer(job: Job, files?: IdentityFiles): Promise<TestServer> {
+  const identity = await loadIdentity(files, "server");
+  const coordinator = await loadIdentity(files, "coordinator");
   const store: ParameterStore = new ParameterStore({
     job,
     makeExecutor: threadExecutor,
     after,
     readCheckpoint,
     connectReplica: grpcReplicas({
-      identity: {},
+      identity,
       timeoutMs: 10_000,
       manifestFingerprint: () => store.manifestFingerprint,
     }),
   });
   const handlers = parameterServerHandlers(store, silent);
-  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0);
-  const caller = connectParameterServer(serving.address, 30_000);
+  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0, {
+    tls: identity.tls,
+    access: { token: identity.token },
+  });
+  const caller = connectParameterServer(serving.address, 30_000, coordinator);
   const client = caller.client as InstanceType<typeof services.ParameterServer>;
   const pushes = new SequencedStream<PushRequestInput, PushResponse>(() => client.push(), "Push", 30_000);
   let closed = false;
