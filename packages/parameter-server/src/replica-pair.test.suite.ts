@@ -5,10 +5,11 @@ import type { ReplicateRequest } from "@downpour/protocol";
 import { stateOffsets } from "./apply-engine.ts";
 import type { After } from "./gate-keeper.ts";
 import type { AssignedSlice, Assignment } from "./layout.ts";
-import type { ParameterStore, StoreOptions } from "./parameter-store.ts";
+import type { ParameterStore } from "./parameter-store.ts";
 import type { ConnectReplica, ReplicaMessage } from "./replica-messages.ts";
 import { messageFromWire, messageToWire } from "./replica-wire.ts";
 import type { Slice } from "./slice.ts";
+import type { StoreOptions } from "./store-options.ts";
 import { TestStore } from "./test-store.test.suite.ts";
 
 /* Stores that are each other's replicas, over connections that a test can hold up and cut. */
@@ -107,11 +108,15 @@ export interface Pair {
 }
 
 /** A primary of all slices at "a", with their replicas at "b", in step. */
-export async function startPair(job: Job, options: Partial<StoreOptions> = {}): Promise<Pair> {
+export async function startPair(
+  job: Job,
+  options: Partial<StoreOptions> = {},
+  replicaOptions = options,
+): Promise<Pair> {
   const network = new TestNetwork();
   const common = { connectReplica: network.connect, after: shortPauses, ...options };
   const primary = new TestStore(job, layout(1, { replicaAddress: "b" }), common);
-  const replica = new TestStore(job, layout(1, { duty: "replica" }), common);
+  const replica = new TestStore(job, layout(1, { duty: "replica" }), { ...common, ...replicaOptions });
   network.stores.set("a", primary.store);
   network.stores.set("b", replica.store);
   await replica.store.assign(replica.assignment);

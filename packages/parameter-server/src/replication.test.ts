@@ -1,5 +1,9 @@
 import type { JobInput } from "@downpour/job";
 import { describe, expect, test } from "vitest";
+import { plannedMembers } from "./assignment.ts";
+import { serverBounds } from "./bounds.ts";
+import { inlineExecutor, type MakeExecutor } from "./executor.ts";
+import { planMemory, threadBytes } from "./memory-plan.ts";
 import {
   layout,
   manifest,
@@ -9,7 +13,7 @@ import {
   startPair,
   statesOf,
 } from "./replica-pair.test.suite.ts";
-import { jobWith, type TestPush, type TestStore, type TestWeights } from "./test-store.test.suite.ts";
+import { jobWith, type TestPush, TestStore, type TestWeights } from "./test-store.test.suite.ts";
 
 /** Mulberry32. */
 function randomOf(seed: number): () => number {
@@ -134,6 +138,41 @@ describe("a replica is bit for bit what its primary is", () => {
   );
 });
 
+test.each(["primary", "replica"])(
+  "a %s with less room for pulled versions than the other makes no difference",
+  async (which) => {
+    const job = jobWith({ cluster: { workers: 1 }, staleness: { policy: "delayCompensation" } });
+    const plan = planMemory({ job, manifest, slices: ranges, members: plannedMembers(job) });
+    const beside = threadBytes(job, ranges, serverBounds);
+    // Room for the job's own members and no more.
+    const memoryBytesMax = beside + ((plan.memoryBytes[0] ?? 0) - beside) / 2;
+    const small = { bounds: { memoryBytesMax } };
+    const pair = await startPair(job, which === "primary" ? small : {}, which === "primary" ? {} : small);
+    const { network, primary, replica } = pair;
+    const many = Array.from({ length: 30 }, (_, i) => `worker-${i}`);
+    for (const store of [primary, replica]) store.setMembers(1, 2, many);
+    for (const [batch, memberId] of many.entries()) {
+      const pulled = await primary.pull({ memberId });
+      const push = primary.pushOf({ memberId: "worker-0", batch });
+      await primary.push(push);
+      if (batch % 3 > 0) continue;
+      const bases = new Map(pulled.map((slice) => [slice.sliceIndex, slice.version]));
+      const late = push.slices.map((slice) => ({
+        ...slice,
+        base: bases.get(slice.sliceIndex) ?? slice.base,
+      }));
+      await primary.push({ ...push, memberId, epoch: 1, slices: late });
+    }
+    await settled();
+    const missed = primary.slices.reduce((sum, slice) => sum + slice.compensationsMissed, 0);
+    const fills = network.sent.filter((message) => message.fills.length > 0).length;
+    if (which === "primary") expect(missed).toBeGreaterThan(0);
+    else expect(fills).toBeGreaterThan(ranges.length * 3);
+    const [own, copied] = statesOf(pair);
+    expect(copied).toEqual(own);
+  },
+);
+
 const isDone = async (promise: Promise<unknown>) => {
   let done = false;
   promise.then(
@@ -207,6 +246,35 @@ describe("a push is acknowledged", () => {
     await primary.store.assign(layout(2, { term: 2, duty: "replica" }));
     await refused;
     network.release();
+  });
+
+  test("with sliceMoved, without a replica too, when the slices have gone while it was applied", async () => {
+    let apply: () => void = () => undefined;
+    const inline = inlineExecutor();
+    let slow = false;
+    const makeExecutor: MakeExecutor = async (setups, onFailure) => {
+      const executor = await inline(setups, onFailure);
+      return {
+        ...executor,
+        submit: async (thread, commands) => {
+          if (slow) {
+            await new Promise<void>((resolve) => {
+              apply = resolve;
+            });
+          }
+          return executor.submit(thread, commands);
+        },
+      };
+    };
+    const store = await TestStore.ready(jobWith(), layout(1, {}), 1, { makeExecutor });
+    slow = true;
+    const pushed = store.pushAll({ batch: 0 });
+    const refused = expect(pushed).rejects.toMatchObject({ code: "sliceMoved" });
+    await settled();
+    slow = false;
+    await store.store.assign(layout(2, { term: 2, duty: "replica" }));
+    apply();
+    await refused;
   });
 
   test("with deadlineExceeded when it waited for as long as a request may", async () => {
