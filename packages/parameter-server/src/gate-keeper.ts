@@ -73,8 +73,16 @@ export class GateKeeper {
   }
 
   /** Lets all that wait go on. */
-  open(roundMin?: number): void {
-    this.#options.gate.open(roundMin);
+  open(): void {
+    this.#options.gate.open();
+    for (const pull of this.#waiting) this.#letOn(pull);
+  }
+
+  /** All members begin anew: those that wait go on and take part, the others from their next gated pull on. */
+  reset(roundMin: number): void {
+    const { gate } = this.#options;
+    gate.reset(roundMin);
+    for (const { memberId } of this.#waiting) gate.ask(memberId);
     for (const pull of this.#waiting) this.#letOn(pull);
   }
 

@@ -28,11 +28,10 @@ export interface Gate {
   heldBackBy(memberId: string): string[];
   /** Whether a gradient may be pushed to the open round. */
   admit(memberId: string, pushKey: string, round: number): boolean;
-  /**
-   * Opens the gate for all that wait: the next round begins, or nobody is counted any more.
-   * @param roundMin the next round is at least this
-   */
-  open(roundMin?: number): void;
+  /** Opens the gate for all that wait: the next round begins, or nobody is counted any more. */
+  open(): void;
+  /** Nobody takes part any more, and the next round begins, which is at least this. */
+  reset(roundMin: number): void;
 }
 
 /** Nobody waits (async, n-softsync). */
@@ -46,4 +45,5 @@ export const openGate: Gate = {
   heldBackBy: () => [],
   admit: () => true,
   open: () => undefined,
+  reset: () => undefined,
 };

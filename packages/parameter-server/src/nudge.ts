@@ -12,12 +12,14 @@ export class Nudge {
   async pause(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#hasNews && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-        this.#wake = () => {
+        const wake = () => {
           clearTimeout(timer);
+          signal.removeEventListener("abort", wake);
           resolve();
         };
+        const timer = setTimeout(wake, ms);
+        signal.addEventListener("abort", wake);
+        this.#wake = wake;
       });
     }
     this.#hasNews = false;

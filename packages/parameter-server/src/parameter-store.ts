@@ -22,36 +22,19 @@ import { type CheckpointSnapshots, snapshotPrimaries } from "./checkpoint-snapsh
 import { CommandGuard } from "./command-guard.ts";
 import { Counters } from "./counters.ts";
 import { Encodings } from "./encodings.ts";
-import type { MakeExecutor } from "./executor.ts";
-import type { After } from "./gate-keeper.ts";
-import { Holdings, type LayoutChange, type ReadCheckpoint } from "./holdings.ts";
+import { Holdings, type LayoutChange } from "./holdings.ts";
 import type { Assignment } from "./layout.ts";
 import { MemberCopies } from "./member-copies.ts";
 import { answerPull, type PulledMessage } from "./pull-answer.ts";
 import { ReplicaIntake } from "./replica-intake.ts";
-import type { ConnectReplica, ReplicaMessage, ReplicaRefusal } from "./replica-messages.ts";
+import type { ReplicaMessage, ReplicaRefusal } from "./replica-messages.ts";
 import { type ReplicaReport, Replication } from "./replication.ts";
 import { Rounds } from "./rounds.ts";
 import type { Slice } from "./slice.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Staging } from "./staging.ts";
+import type { StoreOptions } from "./store-options.ts";
 import { type Acknowledgement, type StagedGradient, takePush } from "./take-push.ts";
-
-export interface StoreOptions {
-  readonly job: Job;
-  readonly makeExecutor: MakeExecutor;
-  readonly bounds?: Partial<ServerBounds>;
-  /** Calls back later: for the longest waits. Left out: such a wait has no end of its own. */
-  readonly after?: After;
-  /** An apply thread crashed, or a command of nobody's request failed: the server can't go on. */
-  readonly onFailure?: (error: Error) => void;
-  /** Connects to servers that keep replicas. Left out: there are none. */
-  readonly connectReplica?: ConnectReplica;
-  /** What `replicaReports` says has changed. */
-  readonly onReplicasChanged?: () => void;
-  /** Reads checkpoints. Left out: slices can't be restored. */
-  readonly readCheckpoint?: ReadCheckpoint;
-}
 
 /**
  * The core of a parameter server: what it holds, and what it does with each message. No I/O, no clock; apply threads,

@@ -4,7 +4,7 @@ import { addDifferenceInPlace, decodeInto, type PullCodec, referenceKernels } fr
 import { afterEach, describe, expect, test } from "vitest";
 import { inlineExecutor, type MakeExecutor } from "./executor.ts";
 import type { Assignment } from "./layout.ts";
-import type { StoreOptions } from "./parameter-store.ts";
+import type { StoreOptions } from "./store-options.ts";
 import { jobWith, TestStore, type TestWeights } from "./test-store.test.suite.ts";
 import { threadExecutor } from "./thread-executor.ts";
 

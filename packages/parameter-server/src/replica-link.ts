@@ -48,6 +48,7 @@ export class ReplicaLink {
   #inFlight = 0;
   /** Rises when the connection is given up: answers of before count no more. */
   #generation = 0;
+  #pumping = false;
   #filling = false;
   #failures = 0;
   #callOff: () => void = () => undefined;
@@ -80,7 +81,7 @@ export class ReplicaLink {
   send(entry: LogEntry): void {
     this.#queue.push(entry);
     if (this.#queue.length > entriesQueuedMax) this.#lost();
-    else this.#pump();
+    else this.#pumpSoon();
   }
 
   /** A slice may need a fill now. */
@@ -99,6 +100,16 @@ export class ReplicaLink {
   #connected(): ReplicaConnection {
     this.#connection ??= this.#options.connect(this.#options.address);
     return this.#connection;
+  }
+
+  /** With what else is appended at once: the slices of one push. */
+  #pumpSoon(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    queueMicrotask(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
   }
 
   #pump(): void {

@@ -77,12 +77,15 @@ export class Replication {
    */
   replicated(slices: readonly Slice[]): Promise<void> | undefined {
     const waits: Promise<void>[] = [];
+    let first: ReplicaLog | undefined;
     for (const { log } of slices) {
       const wait = log?.replicated();
-      if (wait !== undefined && log !== undefined) waits.push(this.#within(log, wait));
+      if (wait === undefined) continue;
+      first ??= log;
+      waits.push(wait);
     }
-    if (waits.length === 0) return undefined;
-    const all = Promise.all(waits).then(() => undefined);
+    if (first === undefined) return undefined;
+    const all = this.#within(first, Promise.all(waits));
     // It is looked at when the push is applied here.
     all.catch(() => undefined);
     return all;
@@ -125,11 +128,11 @@ export class Replication {
     return link;
   }
 
-  #within(log: ReplicaLog, wait: Promise<void>): Promise<void> {
+  #within(log: ReplicaLog, wait: Promise<unknown>): Promise<void> {
     const { after, waitMsMax } = this.#options;
     return new Promise((resolve, reject) => {
       const callOff = after(waitMsMax, () => reject(replicaTimeout(log, waitMsMax)));
-      wait.then(resolve, reject).finally(callOff);
+      wait.then(() => resolve(), reject).finally(callOff);
     });
   }
 }

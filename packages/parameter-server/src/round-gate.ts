@@ -73,8 +73,14 @@ export class RoundGate implements Gate {
     return true;
   }
 
-  open(roundMin = 0): void {
-    this.#round = Math.max(this.#round + 1, roundMin);
+  reset(roundMin: number): void {
+    this.#taking.clear();
+    this.open();
+    this.#round = Math.max(this.#round, roundMin);
+  }
+
+  open(): void {
+    this.#round++;
     this.#pushed.clear();
     this.#abstained.clear();
     this.#admitted.clear();

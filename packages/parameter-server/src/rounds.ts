@@ -63,7 +63,8 @@ export class Rounds {
 
   /**
    * This server is the primary of other slices than before. What a round has of gradients is theirs for good, so the
-   * open round ends with what came, and all members ask for weights again; what comes late for it counts in the next.
+   * open round ends with what came, and all members begin anew: each takes part from its next gated pull on. A gradient
+   * that comes late for the round is one of the next, with its staleness.
    *
    * @param round the highest that a slice's former primary had: the next one is above it
    */
@@ -72,7 +73,7 @@ export class Rounds {
     this.#progress = new PushProgress(primaries().length);
     if (isFirst) return;
     if (job.consistency.kind === "sync") this.#closeRound();
-    this.gate.open(round + 1);
+    this.gate.reset(round + 1);
   }
 
   /** The open round has what it waits for. */

@@ -5,7 +5,8 @@ import { expect } from "vitest";
 import type { Pull, Push, PushedSlice, SliceVersion } from "./admission.ts";
 import { inlineExecutor } from "./executor.ts";
 import type { Assignment } from "./layout.ts";
-import { ParameterStore, type StoreOptions } from "./parameter-store.ts";
+import { ParameterStore } from "./parameter-store.ts";
+import type { StoreOptions } from "./store-options.ts";
 
 /** A job with what a test changes. */
 export function jobWith(change: Partial<JobInput> = {}): Job {
