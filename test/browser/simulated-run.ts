@@ -30,7 +30,12 @@ export class SimulatedRun {
     }
     this.#emit({ type: "memberJoined", memberId: "evaluator-1", role: "evaluator", name: "node1:99" });
     for (let i = 1; i <= this.workers; i++) {
-      this.#emit({ type: "memberJoined", memberId: `worker-${i}`, role: "worker", name: `node${i}:${1000 + i}` });
+      this.#emit({
+        type: "memberJoined",
+        memberId: `worker-${i}`,
+        role: "worker",
+        name: `node${i}:${1000 + i}`,
+      });
     }
     this.#emit({ type: "stateChanged", state: "training", reason: null });
   }
@@ -61,7 +66,13 @@ export class SimulatedRun {
   drop(factor: number): void {
     this.#rate *= factor;
     const epoch = (this.epochs * this.#step) / this.#steps;
-    const facts = { factor, learningRate: this.#rate, revision: 2, reason: "plateau", divergence: null } as const;
+    const facts = {
+      factor,
+      learningRate: this.#rate,
+      revision: 2,
+      reason: "plateau",
+      divergence: null,
+    } as const;
     this.#emit({ type: "learningRateDropped", epoch, ...facts });
   }
 
@@ -70,8 +81,8 @@ export class SimulatedRun {
     this.#emit({ type: "memberLeft", memberId, role: "worker", how: "dead", batchesReturned: 5 });
   }
 
-  /** The state as a coordinator would tell it. */
-  state(): RunState {
+  /** The state as a coordinator would tell it. @param checkpoint whether it writes checkpoints */
+  state(checkpoint = true): RunState {
     const state = this.run.state();
     const members = state.members.map((member): MemberView => {
       const present = member.state === "active";
@@ -90,7 +101,7 @@ export class SimulatedRun {
       dropFactor: 0.1,
       drain: true,
       stop: true,
-      checkpoint: true,
+      checkpoint,
     };
     return { ...state, members, controls, reason: null };
   }
@@ -135,11 +146,17 @@ export class SimulatedRun {
     const buckets = Math.min(60, 2 * present);
     for (let tau = 0; tau <= buckets; tau++) {
       const weight = Math.exp(-((tau - present + 1) ** 2) / (2 * (0.35 * present + 0.4) ** 2));
-      this.#histogram[tau] = (this.#histogram[tau] ?? 0) + Math.round(500 * weight * (0.7 + 0.6 * this.#random()));
+      this.#histogram[tau] =
+        (this.#histogram[tau] ?? 0) + Math.round(500 * weight * (0.7 + 0.6 * this.#random()));
     }
     this.#updates += 40;
     const skew = Math.round(3 + 4 * this.#random());
-    this.#emit({ type: "serverMetrics", final: false, skew, servers: [this.#server(1, skew), this.#server(2, skew)] });
+    this.#emit({
+      type: "serverMetrics",
+      final: false,
+      skew,
+      servers: [this.#server(1, skew), this.#server(2, skew)],
+    });
   }
 
   #server(index: number, skew: number): ServerFigures & { slices: SliceFigures[] } {
@@ -179,9 +196,24 @@ export class SimulatedRun {
   #emitEpoch(epoch: number): void {
     const [batches, refused] = [938, epoch === 3 ? 4 : 0];
     const examplesApplied = 60_000;
-    this.#emit({ type: "epochCompleted", epoch: epoch - 1, batches, applied: batches - refused, refused, skipped: 0, examplesApplied });
+    this.#emit({
+      type: "epochCompleted",
+      epoch: epoch - 1,
+      batches,
+      applied: batches - refused,
+      refused,
+      skipped: 0,
+      examplesApplied,
+    });
     const loss = 1.1 * this.#loss(epoch);
-    this.#emit({ type: "evaluated", epoch, loss, accuracy: 0.995 - loss / 4, best: true, countsForPlateau: true });
+    this.#emit({
+      type: "evaluated",
+      epoch,
+      loss,
+      accuracy: 0.995 - loss / 4,
+      best: true,
+      countsForPlateau: true,
+    });
     // As a coordinator that writes checkpoints would say.
     if (epoch % 5 === 0) this.#emit({ type: "checkpointWritten", epoch } as unknown as JobEvent);
   }

@@ -47,7 +47,8 @@ function RunPage({ list, run }: { readonly list: RunList; readonly run: RunStore
     const timer = setTimeout(() => setSaid(""), saidMs);
     return () => clearTimeout(timer);
   }, [said]);
-  const overlaid = list.runs.filter((each) => list.overlaid.has(each) || each === run);
+  // The selected run's curves lie on top.
+  const overlaid = [...list.runs.filter((each) => each !== run && list.overlaid.has(each)), run];
   // Charts are drawn again when their figures have changed, not with each state.
   const drawn = overlaid.map(({ info, history }) => `${info.id} ${history.sequence}`).join();
   const charts = useMemo(

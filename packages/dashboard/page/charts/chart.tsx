@@ -169,7 +169,12 @@ class Plot {
         y: logarithmic ? { distr: 3 } : { range: (_, low, high) => rangeOf(low, high, fromZero) },
       },
       axes: [
-        { ...axis, values: (_, splits) => splits.map((value) => this.#props.formatX(value)), space: 70, size: 30 },
+        {
+          ...axis,
+          values: (_, splits) => splits.map((value) => this.#props.formatX(value)),
+          space: 70,
+          size: 30,
+        },
         yAxis,
       ],
       series: [{}, ...series.map(seriesOptions)],
