@@ -1,3 +1,4 @@
+import { InProcessEventBus } from "@downpour/coordinator";
 import {
   type RunSource,
   type ServedPage,
@@ -29,7 +30,7 @@ export function serveSimulated(
       streamId: simulated.streamId,
       state: () => (live ? simulated.state(checkpoint) : simulated.run.state()),
       history: () => simulated.run.history.snapshot(),
-      follow: live ? (listener) => follow(simulated, listener) : undefined,
+      follow: live ? followOf(simulated) : undefined,
       commands: {
         pause: note("pause"),
         resume: note("resume"),
@@ -47,11 +48,11 @@ export function serveSimulated(
 }
 
 /** Events from now on: where that leaves a gap, the page asks for the history again. */
-function follow(
-  simulated: SimulatedRun,
-  listener: Parameters<NonNullable<RunSource["follow"]>>[0],
-): () => void {
-  return simulated.onEvent((sequence, timeMs, event) => {
-    void listener({ sequence, event: { timeMs, event } });
+function followOf(simulated: SimulatedRun): RunSource["follow"] {
+  const firstSequence = simulated.run.history.sequence + 1;
+  const bus = new InProcessEventBus<Parameters<Parameters<NonNullable<RunSource["follow"]>>[0]>[0]["event"]>({
+    firstSequence,
   });
+  simulated.onEvent((_sequence, timeMs, event) => bus.publish({ timeMs, event }));
+  return (listener, options) => bus.subscribe(listener, options);
 }

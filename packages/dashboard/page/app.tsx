@@ -55,7 +55,21 @@ function RunPage({ list, run }: { readonly list: RunList; readonly run: RunStore
     () => <CurveCharts selected={run} runs={overlaid} all={[...list.runs]} axis={axis} />,
     [run, drawn, axis, list.runs.length, run.state?.startedMs],
   );
-  const { state } = run;
+  const { state, connection } = run;
+  // A table of a hundred members is work too: once for each state.
+  const details = useMemo(
+    () =>
+      state === undefined ? null : (
+        <>
+          <Members run={run} members={state.members} onDone={setSaid} />
+          <Servers servers={state.servers} skewMax={state.skewMax} />
+        </>
+      ),
+    [run, state, connection],
+  );
+  const lastLine = run.history.log.at(-1)?.sequence;
+  const log = useMemo(() => <EventLog log={run.history.log} />, [run, run.history, lastLine]);
+  const job = useMemo(() => <ResolvedJob job={state?.job ?? null} />, [run, state?.streamId]);
   return (
     <>
       <Header run={run} onDone={setSaid} />
@@ -81,14 +95,9 @@ function RunPage({ list, run }: { readonly list: RunList; readonly run: RunStore
           {charts}
           <Ledger ledger={state?.ledger ?? null} />
         </div>
-        {state !== undefined && (
-          <>
-            <Members run={run} members={state.members} onDone={setSaid} />
-            <Servers servers={state.servers} skewMax={state.skewMax} />
-            <EventLog log={run.history.log} />
-            <ResolvedJob job={state.job} />
-          </>
-        )}
+        {details}
+        {log}
+        {job}
       </main>
     </>
   );
