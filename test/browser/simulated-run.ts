@@ -81,8 +81,8 @@ export class SimulatedRun {
     this.#emit({ type: "memberLeft", memberId, role: "worker", how: "dead", batchesReturned: 5 });
   }
 
-  /** The state as a coordinator would tell it. */
-  state(): RunState {
+  /** The state as a coordinator would tell it. @param checkpoint whether it writes checkpoints */
+  state(checkpoint = true): RunState {
     const state = this.run.state();
     const members = state.members.map((member): MemberView => {
       const present = member.state === "active";
@@ -101,7 +101,7 @@ export class SimulatedRun {
       dropFactor: 0.1,
       drain: true,
       stop: true,
-      checkpoint: true,
+      checkpoint,
     };
     return { ...state, members, controls, reason: null };
   }

@@ -47,14 +47,29 @@ function RunPage({ list, run }: { readonly list: RunList; readonly run: RunStore
     const timer = setTimeout(() => setSaid(""), saidMs);
     return () => clearTimeout(timer);
   }, [said]);
-  const overlaid = list.runs.filter((each) => list.overlaid.has(each) || each === run);
+  // The selected run's curves lie on top.
+  const overlaid = [...list.runs.filter((each) => each !== run && list.overlaid.has(each)), run];
   // Charts are drawn again when their figures have changed, not with each state.
   const drawn = overlaid.map(({ info, history }) => `${info.id} ${history.sequence}`).join();
   const charts = useMemo(
     () => <CurveCharts selected={run} runs={overlaid} all={[...list.runs]} axis={axis} />,
     [run, drawn, axis, list.runs.length, run.state?.startedMs],
   );
-  const { state } = run;
+  const { state, connection } = run;
+  // A table of a hundred members is work too: once for each state.
+  const details = useMemo(
+    () =>
+      state === undefined ? null : (
+        <>
+          <Members run={run} members={state.members} onDone={setSaid} />
+          <Servers servers={state.servers} skewMax={state.skewMax} />
+        </>
+      ),
+    [run, state, connection],
+  );
+  const lastLine = run.history.log.at(-1)?.sequence;
+  const log = useMemo(() => <EventLog log={run.history.log} />, [run, run.history, lastLine]);
+  const job = useMemo(() => <ResolvedJob job={state?.job ?? null} />, [run, state?.streamId]);
   return (
     <>
       <Header run={run} onDone={setSaid} />
@@ -80,14 +95,9 @@ function RunPage({ list, run }: { readonly list: RunList; readonly run: RunStore
           {charts}
           <Ledger ledger={state?.ledger ?? null} />
         </div>
-        {state !== undefined && (
-          <>
-            <Members run={run} members={state.members} onDone={setSaid} />
-            <Servers servers={state.servers} skewMax={state.skewMax} />
-            <EventLog log={run.history.log} />
-            <ResolvedJob job={state.job} />
-          </>
-        )}
+        {details}
+        {log}
+        {job}
       </main>
     </>
   );

@@ -21,6 +21,7 @@ export class KeyMatrix {
   readonly epoch: number[] = [];
   readonly #sums = new Map<string, number[]>();
   readonly #counts = new Map<string, number[]>();
+  #rows = 0;
   #rowsPerBucket = 1;
   #lastBucketRows = 0;
 
@@ -44,6 +45,11 @@ export class KeyMatrix {
     return [...this.#sums.keys()];
   }
 
+  /** Rows added to this object so far. */
+  get rows(): number {
+    return this.#rows;
+  }
+
   get length(): number {
     return this.timeMs.length;
   }
@@ -58,6 +64,7 @@ export class KeyMatrix {
       sums[at] = (sums[at] ?? 0) + value;
       counts[at] = (counts[at] ?? 0) + 1;
     }
+    this.#rows += 1;
     this.#lastBucketRows += 1;
   }
 

@@ -3,6 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useChanges } from "../data/observable.ts";
 import { colour, theme } from "../theme.ts";
+import { drawNever, drawSoon } from "./draw-queue.ts";
 import { drawMarks, type PlacedMark } from "./marks.ts";
 
 export interface ChartSeries {
@@ -113,25 +114,26 @@ class Plot {
     const nearby = { rootMargin: "800px 0px" };
     this.#seeing = new IntersectionObserver(([entry]) => {
       this.#visible = entry?.isIntersecting ?? true;
-      if (this.#visible) this.#draw();
+      if (this.#visible) drawSoon(this.#draw);
     }, nearby);
     this.#seeing.observe(holder);
   }
 
   update(props: ChartProps): void {
     this.#props = props;
-    if (this.#visible) this.#draw();
+    if (this.#visible) drawSoon(this.#draw);
   }
 
   destroy(): void {
     this.#resizing.disconnect();
     this.#seeing.disconnect();
+    drawNever(this.#draw);
     this.#plot.destroy();
   }
 
-  #draw(): void {
+  readonly #draw = (): void => {
     const plot = this.#plot;
-    const { min, max } = plot.scales["x"] ?? {};
+    const { min, max } = plot.scales.x ?? {};
     if (this.#zoomed && typeof min === "number" && typeof max === "number") {
       plot.batch(() => {
         plot.setData(this.#props.data, false);
@@ -139,7 +141,7 @@ class Plot {
       });
     } else plot.setData(this.#props.data);
     this.#read(plot);
-  }
+  };
 
   #options(): Omit<uPlot.Options, "width" | "height"> {
     const { series, legend = true, logarithmic = false, fromZero = false } = this.#props;

@@ -29,7 +29,7 @@ export function formatX(axis: Axis): (value: number) => string {
   return axis === "epoch" ? (value) => figureText(value, 3) : durationText;
 }
 
-/** A figure of several runs, each in its colour; `more` adds figures of the selected run in other looks. */
+/** A figure of several runs, each in its colour, the last one on top; `more` adds figures of the selected run in other looks. */
 export function curvesOf(
   runs: readonly RunStore[],
   all: readonly RunStore[],

@@ -2,6 +2,7 @@ import type { KeyMatrix } from "@downpour/run-history";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useChanges } from "../data/observable.ts";
 import { colour, theme } from "../theme.ts";
+import { drawNever, drawSoon } from "./draw-queue.ts";
 
 export interface HeatMapProps {
   readonly title: string;
@@ -29,9 +30,14 @@ export function HeatMap({ title, summary, matrix, xs, xEnd, formatX }: HeatMapPr
     resizing.observe(parent);
     return () => resizing.disconnect();
   }, []);
+  // Its cells are many, and new ones come every few seconds only.
   useEffect(() => {
-    if (canvas.current !== null) draw(canvas.current, width, { matrix, xs, xEnd, formatX });
-  });
+    const drawCells = () => {
+      if (canvas.current !== null) draw(canvas.current, width, { matrix, xs, xEnd, formatX });
+    };
+    drawSoon(drawCells);
+    return () => drawNever(drawCells);
+  }, [width, theme.isDark, matrix, matrix.rows, formatX(xs.at(-1) ?? 0)]);
   return (
     <figure class="card chart" aria-label={title}>
       <figcaption>

@@ -3,6 +3,20 @@ import { useEffect, useState } from "preact/hooks";
 /** Whoever looks is told at most so often: the eye needs no more, and charts are work. */
 const intervalMs = 200;
 
+/** After something took long to show, so many times as long nothing new is shown: input and scrolling come first. */
+const restFactor = 5;
+
+/** Nothing new is shown before this, by `performance.now()`; for all of the page. */
+let restUntilMs = 0;
+
+/** Calls back when what was told has been shown, and rests. */
+function rest(toldMs: number): void {
+  setTimeout(() => {
+    const nowMs = performance.now();
+    restUntilMs = Math.max(restUntilMs, nowMs + restFactor * (nowMs - toldMs));
+  });
+}
+
 /** Tells listeners that something changed, a bounded number of times a second, and never while the page is hidden. */
 export class Observable {
   #version = 0;
@@ -24,12 +38,14 @@ export class Observable {
   protected changed(): void {
     if (this.#due) return;
     this.#due = true;
-    setTimeout(() => requestAnimationFrame(() => this.#tell()), intervalMs);
+    const waitMs = Math.max(intervalMs, restUntilMs - performance.now());
+    setTimeout(() => requestAnimationFrame(() => this.#tell()), waitMs);
   }
 
   #tell(): void {
     this.#due = false;
     this.#version += 1;
+    rest(performance.now());
     for (const listener of this.#listeners) listener();
   }
 }
