@@ -20,6 +20,16 @@ interface Resource {
   readonly spec?: Record<string, unknown>;
 }
 
+interface PodTemplate {
+  readonly spec: {
+    readonly securityContext: Record<string, unknown>;
+    readonly containers: readonly {
+      readonly securityContext: Record<string, unknown>;
+      readonly resources: { readonly limits: { readonly memory?: string } };
+    }[];
+  };
+}
+
 interface Checked {
   validate(): void;
 }
@@ -41,7 +51,10 @@ function watched(value: unknown, path: string, read: Set<string>): unknown {
 
 function keysOf(value: unknown, path: string): string[] {
   if (typeof value !== "object" || value === null || open.test(path)) return [];
-  return Object.entries(value).flatMap(([key, inner]) => [`${path}/${key}`, ...keysOf(inner, `${path}/${key}`)]);
+  return Object.entries(value).flatMap(([key, inner]) => [
+    `${path}/${key}`,
+    ...keysOf(inner, `${path}/${key}`),
+  ]);
 }
 
 /**
@@ -52,7 +65,12 @@ function keysOf(value: unknown, path: string): string[] {
 function problemsOf(resource: Resource): string[] {
   const where = `${resource.kind} ${resource.metadata.name}`;
   const group = resource.apiVersion;
-  const models = require(`kubernetes-models/${group}/${resource.kind}`) as Record<string, new (data: object) => Checked>;
+  const models = require(`kubernetes-models/${group}/${resource.kind}`) as Record<
+    string,
+    new (
+      data: object,
+    ) => Checked
+  >;
   const Model = models[resource.kind];
   if (Model === undefined) return [`${where}: no schema for ${group}`];
   const read = new Set<string>();
@@ -132,12 +150,7 @@ describe("the Kubernetes manifests", () => {
     const pods = all.filter(({ kind }) => kind === "StatefulSet" || kind === "Deployment");
     expect(pods.length).toBe(5);
     for (const { spec } of pods) {
-      const { spec: pod } = spec?.template as {
-        spec: {
-          securityContext: Record<string, unknown>;
-          containers: { securityContext: Record<string, unknown>; resources: { limits: { memory?: string } } }[];
-        };
-      };
+      const { spec: pod } = (spec?.template ?? {}) as PodTemplate;
       expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 });
       for (const { securityContext, resources } of pod.containers) {
         expect(securityContext).toMatchObject({
@@ -155,14 +168,20 @@ describe("the Kubernetes manifests", () => {
     cpSync(folder, join(place, "kubernetes"), { recursive: true });
     const secrets = join(place, "kubernetes/base/secrets");
     mkdirSync(join(secrets, "nats"), { recursive: true });
-    const names = ["coordinator", "server", "worker", "evaluator"].flatMap((role) => [`${role}.pem`, `${role}-key.pem`]);
+    const names = ["coordinator", "server", "worker", "evaluator"].flatMap((role) => [
+      `${role}.pem`,
+      `${role}-key.pem`,
+    ]);
     for (const name of ["ca.pem", "join-token", "nats/server.pem", "nats/server-key.pem", ...names]) {
       writeFileSync(join(secrets, name), "secret");
     }
     const build = (components: readonly string[]) => {
       const overlay = join(place, "kubernetes/overlay");
       mkdirSync(overlay, { recursive: true });
-      const text = JSON.stringify({ resources: ["../base"], components: components.map((name) => `../components/${name}`) });
+      const text = JSON.stringify({
+        resources: ["../base"],
+        components: components.map((name) => `../components/${name}`),
+      });
       writeFileSync(join(overlay, "kustomization.yaml"), text);
       return resourcesIn(execFileSync("kubectl", ["kustomize", overlay], { encoding: "utf8" }));
     };

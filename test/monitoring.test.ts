@@ -34,11 +34,14 @@ describe("alert rules and the dashboard", () => {
     expect(named.filter((name) => !samples.has(name))).toEqual([]);
   });
 
-  it.skipIf(!hasPromtool)("are rules that promtool takes, and that fire when they should and not before", () => {
-    const options = { cwd: rules, encoding: "utf8" } as const;
-    expect(execFileSync("promtool", ["check", "config", "prometheus.yml"], options)).toContain("SUCCESS");
-    for (const file of readdirSync(rules).filter((name) => name.endsWith(".test.yml"))) {
-      expect(execFileSync("promtool", ["test", "rules", file], options)).toContain("SUCCESS");
-    }
-  });
+  it.skipIf(!hasPromtool)(
+    "are rules that promtool takes, and that fire when they should and not before",
+    () => {
+      const options = { cwd: rules, encoding: "utf8" } as const;
+      expect(execFileSync("promtool", ["check", "config", "prometheus.yml"], options)).toContain("SUCCESS");
+      for (const file of readdirSync(rules).filter((name) => name.endsWith(".test.yml"))) {
+        expect(execFileSync("promtool", ["test", "rules", file], options)).toContain("SUCCESS");
+      }
+    },
+  );
 });
