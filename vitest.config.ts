@@ -40,7 +40,7 @@ export default defineConfig({
           pool: "forks",
           env,
           fileParallelism: false,
-          testTimeout: 600_000,
+          testTimeout: 1_800_000,
           hookTimeout: 3_600_000,
         },
       },
