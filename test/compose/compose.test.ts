@@ -22,9 +22,10 @@ import { containersOf, leftOf } from "./inspect.ts";
 const skipped = reasonToSkip();
 const project = `downpour-test-${process.pid}`;
 const command = fileURLToPath(new URL("../../packages/cli/bin/downpour.js", import.meta.url));
-const farFile = fileURLToPath(new URL("far.yml", import.meta.url));
+const overlays = ["far.yml", "no-grafana.yml"].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), "downpour-compose-"));
 const port = String(20_000 + (process.pid % 10_000));
+const prometheusPort = String(30_000 + (process.pid % 10_000));
 
 /** Long enough that it is ended from outside, when all has been tried. */
 const jobText = `
@@ -46,6 +47,13 @@ const jobFile = join(folder, "job.yaml");
 /** The key that came with servers that restart from a checkpoint. */
 const serversRestart = "checkpoint" in parseJob(jobText, "the test's job");
 
+/** One entry of an answer of Prometheus. */
+interface Sample {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value: readonly [number, string];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
 interface Outcome {
   readonly status: number | null;
   readonly stdout: string;
@@ -53,8 +61,9 @@ interface Outcome {
 }
 
 /** Runs the command to its end, as a user does. */
-function downpour(args: readonly string[], environment: Record<string, string> = {}): Promise<Outcome> {
-  const env = { ...process.env, DOWNPOUR_CACHE_DIR: join(folder, "cache"), ...environment };
+function downpour(args: readonly string[]): Promise<Outcome> {
+  const places = { DOWNPOUR_CACHE_DIR: join(folder, "cache"), DOWNPOUR_PROMETHEUS_PORT: prometheusPort };
+  const env = { ...process.env, ...places };
   const child = spawn(process.execPath, [command, ...args], {
     env,
     cwd: folder,
@@ -93,7 +102,7 @@ describe.skipIf(skipped !== undefined)(
   () => {
     beforeAll(() => {
       writeFileSync(jobFile, jobText);
-      for (const what of ["node", "nats"] as const) provideImage(what, folder);
+      for (const what of ["node", "nats", "prometheus"] as const) provideImage(what, folder);
       provideBuildInputs();
     });
 
@@ -103,7 +112,7 @@ describe.skipIf(skipped !== undefined)(
     });
 
     it("is built, started over TLS with workers on networks of their own, and trains", async () => {
-      const flags = ["--project", project, "--port", port, "--file", farFile, "--detach"];
+      const flags = ["--project", project, "--port", port, "--monitoring", "--file", ...overlays, "--detach"];
       const { stdout } = await succeed(
         "up",
         jobFile,
@@ -122,6 +131,38 @@ describe.skipIf(skipped !== undefined)(
       const status = await succeed("ps", "--project", project);
       expect(status.stdout).toMatch(/server-2[-_]1\s+running, healthy/);
       expect(status.stdout).toMatch(/init[-_]1\s+done/);
+    });
+
+    it("is seen by Prometheus, each container of it, with the metrics of the dashboard and without an alert", async () => {
+      const ask = async (path: string) => {
+        const answer = await fetch(`http://127.0.0.1:${prometheusPort}/api/v1/${path}`).catch(
+          () => undefined,
+        );
+        return answer?.ok
+          ? ((await answer.json()) as { data: { result?: Sample[]; alerts?: Sample[] } }).data
+          : undefined;
+      };
+      const query = async (text: string) =>
+        (await ask(`query?query=${encodeURIComponent(text)}`))?.result ?? [];
+      const up = async () =>
+        (await query("sum by (job) (up)")).map(({ metric, value }) => `${metric.job} ${value[1]}`).sort();
+      await expect
+        .poll(up, { timeout: 600_000, interval: 2000 })
+        .toEqual(["coordinator 1", "evaluator 1", "server 2", "worker 2"]);
+      for (const expression of [
+        "rate(downpour_examples_total[1m])",
+        "downpour_training_loss",
+        'downpour_staleness_updates{statistic="mean"}',
+        "sum(rate(downpour_worker_step_seconds_count[1m]))",
+        "sum(rate(downpour_server_gradient_bytes_total[1m]))",
+      ]) {
+        const first = async () => Number((await query(expression))[0]?.value[1] ?? 0);
+        await expect.poll(first, { timeout: 600_000, interval: 2000 }).toBeGreaterThan(0);
+      }
+      const critical = ((await ask("alerts"))?.alerts ?? []).filter(
+        ({ labels }) => labels?.severity === "critical",
+      );
+      expect(critical).toEqual([]);
     });
 
     it("writes nothing to the file systems of its containers, and runs nobody as root", () => {
