@@ -48,7 +48,7 @@ DOCKERFILE
     cat >"$context/Dockerfile" <<DOCKERFILE
 FROM $base
 RUN apt-get update && apt-get install -y --no-install-recommends prometheus wget && rm -rf /var/lib/apt/lists/*
-RUN ln -s /usr/bin/prometheus /bin/prometheus || true
+RUN mkdir -p /prometheus && chown nobody:nogroup /prometheus
 EXPOSE 9090
 USER nobody
 ENTRYPOINT ["/usr/bin/prometheus"]

@@ -99,7 +99,7 @@ export function composeOptions(
     config: [...settings.files],
     composeOptions: ["-p", name],
     commandOptions: [...commandOptions],
-    env: dockerEnvironment({ COMPOSE_IGNORE_ORPHANS: "true", ...settings.variables }),
+    env: dockerEnvironment(settings.variables),
     ...(standalone ? { executable: { executablePath: "docker-compose", standalone: true as const } } : {}),
   };
 }
