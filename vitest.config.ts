@@ -12,7 +12,11 @@ export default defineConfig({
         test: {
           name: "unit",
           sequence: { groupOrder: 0 },
-          include: ["packages/*/src/**/*.test.ts", "packages/*/setup/**/*.test.mjs"],
+          include: [
+            "packages/*/src/**/*.test.ts",
+            "packages/*/setup/**/*.test.mjs",
+            "test/docs/**/*.test.mjs",
+          ],
           pool: "forks",
           env,
           setupFiles: ["test/property-seed.mjs"],

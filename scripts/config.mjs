@@ -6,5 +6,8 @@ export const isVerbose = Boolean(process.env.DOWNPOUR_VERBOSE);
 /** The environment that the scripts hand on. */
 export const environment = process.env;
 
+/** Folder with the real data sets, for tests that need them. */
+export const dataDirectory = process.env.DOWNPOUR_DATA_DIR;
+
 /** Where the test reporter leaves its counts: set by scripts/test.mjs for the test runner. */
 export const testCountsFile = process.env.DOWNPOUR_TEST_COUNTS_FILE;
