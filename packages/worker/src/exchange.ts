@@ -3,9 +3,17 @@ import type { Job } from "@downpour/job";
 import type { BatchReportInput } from "@downpour/protocol";
 import type { ComputedBatch, GradientRun } from "./gradient-run.ts";
 import { PullTiming } from "./pull-timing.ts";
-import type { OutgoingPush, TensorNorms } from "./push-delivery.ts";
+import type { TensorNorms } from "./push-delivery.ts";
 import type { Reporter } from "./reporter.ts";
 import { patiently, type Session } from "./session.ts";
+
+/** How a run is pushed. */
+export interface PushOptions {
+  /** No batch follows for now: gates must not wait for this worker. */
+  readonly last: boolean;
+  /** A pull follows at once, or could as well: the answers bring the weights, where no gate has a say. */
+  readonly thenPull: boolean;
+}
 
 /** A run on its way to the servers. */
 export interface ReadyRun extends GradientRun {
@@ -22,6 +30,7 @@ export class Exchange {
   readonly #timing = new PullTiming();
   readonly #gated: boolean;
   readonly #backupWorkers: boolean;
+  #alone = false;
 
   constructor(session: Session, reports: Reporter) {
     this.#session = session;
@@ -36,17 +45,19 @@ export class Exchange {
 
   /**
    * Pushes a run and reports its batches when every slice has acknowledged.
-   * @param last no batch follows for now: gates must not wait for this worker
+   * @returns whether the replica has the servers' weights after it, so that no pull is needed
    */
-  async push(run: ReadyRun, last: boolean): Promise<void> {
+  async push(run: ReadyRun, { last, thenPull }: PushOptions): Promise<boolean> {
     const { gradient } = run;
     if (gradient === undefined) {
       if (last && this.#gated) this.#session.parameters.leaveGates();
-      return this.#report(run, {});
+      this.#report(run, {});
+      return false;
     }
     if (this.#backupWorkers && !(await this.#admitted(run))) {
       if (last && this.#gated) this.#session.parameters.leaveGates();
-      return this.#report(run, { outcome: "BATCH_OUTCOME_RETURNED" });
+      this.#report(run, { outcome: "BATCH_OUTCOME_RETURNED" });
+      return false;
     }
     const { encoder, stopping, schedule } = this.#session;
     const slices = encoder.encode(gradient.values, {
@@ -54,14 +65,30 @@ export class Exchange {
       momentum: schedule().momentum,
       dense: last && stopping.aborted,
     });
-    const pushed = await this.#deliver(run, {
-      bases: gradient.bases,
-      rounds: gradient.rounds,
-      lastOfLease: last,
-      slices,
-      onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
-    });
-    this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
+    const delivery = this.#session.parameters.delivery(
+      {
+        pushId: run.pushId,
+        schedule: schedule(),
+        bases: gradient.bases,
+        rounds: gradient.rounds,
+        lastOfLease: last,
+        slices,
+        onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
+      },
+      thenPull && !this.#gated,
+    );
+    const { hasWeights, ...staleness } = await patiently(this.#session, () => delivery.send());
+    this.#alone = staleness.stalenessMax <= ownUpdatesOverlapped;
+    this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...staleness });
+    return hasWeights;
+  }
+
+  /**
+   * Whether nobody else's updates came between the weights of the last push and its own: then weights that come at
+   * the start of a step are as fresh as those at its end.
+   */
+  get alone(): boolean {
+    return this.#alone;
   }
 
   /**
@@ -98,15 +125,6 @@ export class Exchange {
     return await patiently(this.#session, () => this.#session.parameters.admit(pushId, rounds));
   }
 
-  async #deliver({ pushId }: ReadyRun, push: Omit<OutgoingPush, "pushId" | "schedule">) {
-    const delivery = this.#session.parameters.delivery({
-      pushId,
-      schedule: this.#session.schedule(),
-      ...push,
-    });
-    return await patiently(this.#session, () => delivery.send());
-  }
-
   #report({ batches }: ReadyRun, more: BatchReportInput): void {
     for (const batch of batches) {
       const { leaseId, pushId } = batch.work;
@@ -114,6 +132,9 @@ export class Exchange {
     }
   }
 }
+
+/** Where push and pull run beside the next step, one update of the worker itself comes between a gradient's weights and it. */
+const ownUpdatesOverlapped = 1;
 
 /** Whether pulls wait for other workers. */
 function isGated({ consistency }: Job): boolean {

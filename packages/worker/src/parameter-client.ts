@@ -8,12 +8,14 @@ import {
   type PushRequestInput,
   type PushResponse,
   SequencedStream,
+  type SliceWeights,
   type services,
   type TlsMaterial,
   throwUnlessOk,
+  type WeightsWantedInput,
 } from "@downpour/protocol";
 import type { PushId } from "./compute.ts";
-import { type OutgoingPush, PushDelivery } from "./push-delivery.ts";
+import { type OutgoingPush, PushDelivery, type WeightsWithPush } from "./push-delivery.ts";
 import type { Slice, WeightReplica } from "./weight-replica.ts";
 
 /** Where a slice lives. */
@@ -112,17 +114,14 @@ export class ParameterClient {
   }
 
   async #pullFrom(servers: readonly number[], gated: boolean): Promise<void> {
-    const { memberId, manifestFingerprint, replica, pullCodec } = this.#options;
+    const { memberId, manifestFingerprint, replica } = this.#options;
     const requests = this.#servers.map(({ caller, pulls, slices }, serverIndex) => {
       if (slices.length === 0 || !servers.includes(serverIndex)) return undefined;
-      const wanted = slices.map(({ sliceIndex }) => ({
-        sliceIndex,
-        have: replica.pulledVersion(sliceIndex) ?? null,
-      }));
-      const { codec } = pullCodec;
-      return pulls.request({ memberId, manifestFingerprint, slices: wanted, codec, gated }, (response) => {
+      const request = { memberId, manifestFingerprint, gated, ...this.#wanted(slices) };
+      return pulls.request(request, (response) => {
         throwUnlessOk(response.status, `Pull from server ${caller.address}`);
-        this.#receive(response, serverIndex);
+        this.#receive(response.slices);
+        if (response.last) replica.roundReceived(serverIndex, response.round);
         return response.last;
       });
     });
@@ -140,8 +139,9 @@ export class ParameterClient {
   /**
    * Gets a push ready to be sent, as often as it takes. Its payloads must stay as they are until every slice has
    * acknowledged.
+   * @param withWeights its answers bring the weights after it into the replica's pulled vector, as {@link pull} does
    */
-  delivery(push: OutgoingPush): PushDelivery {
+  delivery(push: Omit<OutgoingPush, "weights">, withWeights = false): PushDelivery {
     const { memberId, manifestFingerprint } = this.#options;
     const routes = this.#servers.map(({ caller, pushes, slices }, serverIndex) => ({
       serverIndex,
@@ -149,7 +149,12 @@ export class ParameterClient {
       stream: pushes,
       slices: slices.map(({ sliceIndex }) => sliceIndex),
     }));
-    return new PushDelivery({ memberId, manifestFingerprint, routes, push });
+    const weights: WeightsWithPush = {
+      wanted: (serverIndex) => this.#wanted(this.#servers[serverIndex]?.slices ?? []),
+      receive: (brought) => this.#receive(brought),
+    };
+    const outgoing = withWeights ? { ...push, weights } : push;
+    return new PushDelivery({ memberId, manifestFingerprint, routes, push: outgoing });
   }
 
   /** Asks the server of slice 0 whether a push id has a place in its round of synchronous training. */
@@ -171,16 +176,27 @@ export class ParameterClient {
     }
   }
 
-  #receive(response: PullResponse, serverIndex: number): void {
+  /** Slices of a server, and what the replica has of them. */
+  #wanted(slices: readonly PlacedSlice[]): WeightsWantedInput {
     const { replica, pullCodec } = this.#options;
-    for (const { sliceIndex, version, codec, data, unchanged } of response.slices) {
+    return {
+      slices: slices.map(({ sliceIndex }) => ({
+        sliceIndex,
+        have: replica.pulledVersion(sliceIndex) ?? null,
+      })),
+      codec: pullCodec.codec,
+    };
+  }
+
+  #receive(weights: readonly SliceWeights[]): void {
+    const { replica, pullCodec } = this.#options;
+    for (const { sliceIndex, version, codec, data, unchanged } of weights) {
       if (version === null) {
         throw new DownpourError("internal", `a server sent slice ${sliceIndex} without a version`);
       }
       if (!unchanged) pullCodec.decodeInto(sliceIndex, codec, data, replica.pulledSlice(sliceIndex));
       replica.received(sliceIndex, version, unchanged);
     }
-    if (response.last) replica.roundReceived(serverIndex, response.round);
   }
 }
 
