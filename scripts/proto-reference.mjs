@@ -47,7 +47,8 @@ export function protoReference() {
 function parse(file) {
   const text = fs.readFileSync(path.join(protoFolder, file), "utf8");
   const { root: space } = protobuf.parse(text, { alternateCommentMode: true, keepCase: true });
-  const declared = space.lookup("downpour.v1").nestedArray;
+  const found = space.lookup("downpour.v1");
+  const declared = found instanceof protobuf.Namespace ? found.nestedArray : [];
   return {
     file,
     comment: headComment(text),
@@ -78,6 +79,7 @@ function serviceLines(service, known) {
     ...paragraphs(service.comment),
     "",
     ...service.methodsArray.flatMap((method) => {
+      /** @param {string} name @param {boolean | undefined} streams */
       const side = (name, streams) => `${streams ? "stream of " : ""}${typeText(name, known)}`;
       const request = side(method.requestType, method.requestStream);
       const response = side(method.responseType, method.responseStream);
@@ -182,6 +184,7 @@ function escapeText(text) {
  * @param {string[][]} rows
  */
 function table(head, rows) {
+  /** @param {string[]} cells */
   const line = (cells) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)];
 }

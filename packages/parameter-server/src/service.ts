@@ -11,6 +11,7 @@ import {
   type PushRequest,
   type PushResponseInput,
   SliceDuty,
+  type SliceWeightsInput,
   toMessageStatus,
   unary,
   type WriteCheckpointRequest,
@@ -122,7 +123,42 @@ function streaming<Request extends { readonly memberId: string }, Response>(
   };
 }
 
-async function answerPush(
+/**
+ * The push is under way at once, beside those before it. Weights that it asks for are read when it is applied and its
+ * turn has come; why they can't be had, a pull says.
+ */
+function answerPush(
+  store: ParameterStore,
+  request: PushRequest,
+  logger: Logger,
+): Promise<PushResponseInput> | AsyncIterable<PushResponseInput> {
+  const acknowledged = acknowledgePush(store, request, logger);
+  return request.weightsWanted === null ? acknowledged : withWeights(store, request, acknowledged);
+}
+
+async function* withWeights(
+  store: ParameterStore,
+  { sequence, memberId, manifestFingerprint, weightsWanted }: PushRequest,
+  acknowledged: Promise<PushResponseInput>,
+): AsyncGenerator<PushResponseInput> {
+  let answer = await acknowledged;
+  if (answer.status !== okStatus || weightsWanted === null) {
+    yield answer;
+    return;
+  }
+  const wanted = { memberId, manifestFingerprint, gated: false, ...weightsWanted };
+  try {
+    for await (const { slices: weights, last } of pulledWeights(store, wanted)) {
+      yield { ...answer, weights, more: !last };
+      answer = { sequence, status: okStatus };
+    }
+  } catch (error) {
+    store.counters.countRefusal(codeOf(error));
+    yield answer;
+  }
+}
+
+async function acknowledgePush(
   store: ParameterStore,
   request: PushRequest,
   logger: Logger,
@@ -167,35 +203,43 @@ function idOf(pushId: PushRequest["pushId"]): { readonly epoch: number; readonly
   return pushId;
 }
 
-/** Slices in messages of bounded size; their bytes are views that are given back when they are on their way. */
 async function* answerPull(
   store: ParameterStore,
   request: PullRequest,
   logger: Logger,
 ): AsyncGenerator<PullResponseInput> {
-  const { sequence, memberId, manifestFingerprint, gated } = request;
+  const { sequence, memberId } = request;
   try {
-    const codec = pullCodecFromWire(request.codec);
-    const slices = request.slices.map(({ sliceIndex, have }) => ({ sliceIndex, have: have ?? undefined }));
-    const messages = store.pull({ memberId, manifestFingerprint, codec, gated, slices });
-    for await (const { slices: weights, last, round } of messages) {
-      yield {
-        sequence,
-        status: okStatus,
-        slices: weights.map(({ sliceIndex, version, codec: used, data }) => ({
-          sliceIndex,
-          version,
-          codec: pullCodecToWire(used),
-          ...(data === undefined ? { unchanged: true } : { data }),
-        })),
-        last,
-        round,
-      };
+    for await (const message of pulledWeights(store, request)) {
+      yield { sequence, status: okStatus, ...message };
     }
   } catch (error) {
     store.counters.countRefusal(codeOf(error));
     const status = toMessageStatus(error);
     logger.warn({ memberId, reason: status.reason }, `pull refused: ${status.message}`);
     yield { sequence, status, last: true };
+  }
+}
+
+/** Slices in messages of bounded size; their bytes are views that are given back when they are on their way. */
+async function* pulledWeights(
+  store: ParameterStore,
+  request: Omit<PullRequest, "sequence">,
+): AsyncGenerator<{ readonly slices: SliceWeightsInput[]; readonly last: boolean; readonly round: number }> {
+  const { memberId, manifestFingerprint, gated } = request;
+  const codec = pullCodecFromWire(request.codec);
+  const slices = request.slices.map(({ sliceIndex, have }) => ({ sliceIndex, have: have ?? undefined }));
+  const messages = store.pull({ memberId, manifestFingerprint, codec, gated, slices });
+  for await (const { slices: weights, last, round } of messages) {
+    yield {
+      slices: weights.map(({ sliceIndex, version, codec: used, data }) => ({
+        sliceIndex,
+        version,
+        codec: pullCodecToWire(used),
+        ...(data === undefined ? { unchanged: true } : { data }),
+      })),
+      last,
+      round,
+    };
   }
 }

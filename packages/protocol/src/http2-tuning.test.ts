@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { Server } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { services } from "./definition.ts";
-import { http2StreamOf, readNothingAhead, tuneHttp2 } from "./http2-tuning.ts";
+import { http2StreamOf, readNothingAhead, tuneHttp2, tuneHttp2Clients } from "./http2-tuning.ts";
 import { limits } from "./limits.ts";
 import { serve, unary } from "./serve.ts";
 import { connectParameterServer } from "./unary-client.ts";
@@ -37,7 +37,10 @@ test("windows and frames are raised in both directions, as the live sessions say
   expect(session.state.effectiveLocalWindowSize).toBe(limits.windowBytes);
   // Server to client: what the client announced. Its connection's window is what this side may still send, all
   // but the few bytes of the answer.
-  expect(session.remoteSettings).toMatchObject({ initialWindowSize: limits.windowBytes });
+  expect(session.remoteSettings).toMatchObject({
+    initialWindowSize: limits.windowBytes,
+    maxFrameSize: limits.frameBytesMax,
+  });
   expect(session.state.remoteWindowSize).toBeGreaterThan(limits.windowBytes - 100);
   expect(session.state.remoteWindowSize).toBeLessThanOrEqual(limits.windowBytes);
   caller.close();
@@ -66,6 +69,7 @@ test("a grpc-js that can't be tuned is refused at the start, with the version th
   // The method is there, but binding does not use it.
   expect(tuneHttp2(new Server())).toThrow(refused);
   expect(() => http2StreamOf({ call: {} })).toThrow(refused);
+  expect(() => tuneHttp2Clients({})).toThrow(refused);
 });
 
 test("grpc-js is pinned to the version whose inside is used", () => {

@@ -1,11 +1,13 @@
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Readable } from "node:stream";
 import { DownpourError } from "@downpour/errors";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Http2SubchannelConnector } from "@grpc/grpc-js/build/src/transport.js";
 import { limits } from "./limits.ts";
 
 /** grpc-js 1.14.7 offers no option for these, so they are taken from its inside; package.json pins that version. */
 const serverFactory = "createHttp2Server";
+const sessionFactory = "createSession";
 
 function missing(name: string): DownpourError {
   return new DownpourError(
@@ -47,6 +49,24 @@ export function tuneHttp2(server: Server, onSession?: (session: ServerHttp2Sessi
   return () => {
     if (!tuned) throw missing(`call of Server.${serverFactory}`);
   };
+}
+
+/**
+ * Raises the HTTP/2 frames that all clients of this process take: grpc-js leaves them at 16 KiB, and each frame costs
+ * a call into JavaScript, which is most of what receiving costs. Once for a process.
+ * @throws internal when this grpc-js can't be tuned
+ */
+export function tuneHttp2Clients(connector: object = Http2SubchannelConnector.prototype): void {
+  const make: unknown = Reflect.get(connector, sessionFactory);
+  if (typeof make !== "function") throw missing(`Http2SubchannelConnector.${sessionFactory}`);
+  const createSession = make as (...args: unknown[]) => unknown;
+  function makeTuned(this: { readonly session?: ClientHttp2Session | null }, ...args: unknown[]): unknown {
+    const transport = createSession.apply(this, args);
+    // On top of the settings that the library sends.
+    this.session?.settings({ maxFrameSize: limits.frameBytesMax });
+    return transport;
+  }
+  Object.defineProperty(connector, sessionFactory, { value: makeTuned });
 }
 
 /**

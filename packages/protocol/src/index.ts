@@ -153,6 +153,7 @@ export type { StopJobResponse, StopJobResponseInput } from "./generated/downpour
 export { TensorRole } from "./generated/downpour/v1/TensorRole.ts";
 export type { Version, VersionInput } from "./generated/downpour/v1/Version.ts";
 export type { WatchRequest, WatchRequestInput } from "./generated/downpour/v1/WatchRequest.ts";
+export type { WeightsWanted, WeightsWantedInput } from "./generated/downpour/v1/WeightsWanted.ts";
 export type {
   WriteCheckpointRequest,
   WriteCheckpointRequestInput,

@@ -17,7 +17,7 @@ export const limits = {
    * under way or unread: it bounds what a paused stream holds in memory, and the rate to this much per round trip.
    */
   windowBytes: 16 * 1024 * 1024,
-  /** HTTP/2 frames that a server takes; a sender splits its messages into frames of at most this. */
+  /** HTTP/2 frames that each side takes; a sender splits its messages into frames of at most this. */
   frameBytesMax: 1024 * 1024,
   /**
    * Requests of one stream that a server works on at once. It reads no further beyond it, so that the windows

@@ -4,11 +4,14 @@ import type { MethodDefinition } from "@grpc/proto-loader";
 import { services } from "./definition.ts";
 import type { CoordinatorDefinition } from "./generated/downpour/v1/Coordinator.ts";
 import type { ParameterServerDefinition } from "./generated/downpour/v1/ParameterServer.ts";
+import { tuneHttp2Clients } from "./http2-tuning.ts";
 import type { JoinToken } from "./join-token.ts";
 import { clientOptions } from "./limits.ts";
 import { isTransient } from "./retry.ts";
 import { fromCallError } from "./status.ts";
 import { channelCredentialsOf, type TlsMaterial } from "./tls.ts";
+
+tuneHttp2Clients();
 
 type RequestOf<D> = D extends MethodDefinition<infer I, infer _O, infer _I2, infer _O2> ? I : never;
 type ResponseOf<D> = D extends MethodDefinition<infer _I, infer _O, infer _I2, infer O> ? O : never;

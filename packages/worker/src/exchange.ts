@@ -8,6 +8,14 @@ import type { EncodedSlice, Pushed, TensorNorms } from "./push-delivery.ts";
 import type { Reporter } from "./reporter.ts";
 import { patiently, type Session } from "./session.ts";
 
+/** How a run is pushed. */
+export interface PushOptions {
+  /** No batch follows for now: gates must not wait for this worker. */
+  readonly last: boolean;
+  /** A pull follows at once, or could as well: the answers bring the weights, where no gate has a say. */
+  readonly thenPull: boolean;
+}
+
 /** A run on its way to the servers. */
 export interface ReadyRun extends GradientRun {
   readonly norms: readonly TensorNorms[] | undefined;
@@ -23,6 +31,7 @@ export class Exchange {
   readonly #timing = new PullTiming();
   readonly #gated: boolean;
   readonly #backupWorkers: boolean;
+  #alone = false;
 
   constructor(session: Session, reports: Reporter) {
     this.#session = session;
@@ -37,17 +46,19 @@ export class Exchange {
 
   /**
    * Pushes a run and reports its batches when every slice has acknowledged.
-   * @param last no batch follows for now: gates must not wait for this worker
+   * @returns whether the replica has the servers' weights after it, so that no pull is needed
    */
-  async push(run: ReadyRun, last: boolean): Promise<void> {
+  async push(run: ReadyRun, { last, thenPull }: PushOptions): Promise<boolean> {
     const { gradient } = run;
     if (gradient === undefined) {
       if (last && this.#gated) this.#session.parameters.leaveGates();
-      return this.#report(run, {});
+      this.#report(run, {});
+      return false;
     }
     if (this.#backupWorkers && !(await this.#admitted(run))) {
       if (last && this.#gated) this.#session.parameters.leaveGates();
-      return this.#report(run, { outcome: "BATCH_OUTCOME_RETURNED" });
+      this.#report(run, { outcome: "BATCH_OUTCOME_RETURNED" });
+      return false;
     }
     const { encoder, stopping, schedule } = this.#session;
     const slices = encoder.encode(gradient.values, {
@@ -56,14 +67,25 @@ export class Exchange {
       dense: last && stopping.aborted,
     });
     const startMs = performance.now();
-    const pushed = await this.#deliver(run, slices, last).catch((error: unknown) => {
+    const pushed = await this.#deliver(run, slices, { last, thenPull }).catch((error: unknown) => {
       if (codeOf(error) === "rolledBack") return undefined;
       throw error;
     });
     // Its lease is gone, too: somebody computes the batch again.
-    if (pushed === undefined) return;
+    if (pushed === undefined) return false;
     this.#countPush(slices, performance.now() - startMs);
-    this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
+    const { hasWeights, ...staleness } = pushed;
+    this.#alone = staleness.stalenessMax <= ownUpdatesOverlapped;
+    this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...staleness });
+    return hasWeights;
+  }
+
+  /**
+   * Whether nobody else's updates came between the weights of the last push and its own: then weights that come at
+   * the start of a step are as fresh as those at its end.
+   */
+  get alone(): boolean {
+    return this.#alone;
   }
 
   /**
@@ -107,18 +129,21 @@ export class Exchange {
   }
 
   /** @throws rolledBack: slices went back to a checkpoint since the run's batches were leased */
-  async #deliver(run: ReadyRun, slices: readonly EncodedSlice[], last: boolean): Promise<Pushed> {
+  async #deliver(run: ReadyRun, slices: readonly EncodedSlice[], { last, thenPull }: PushOptions): Promise<Pushed> {
     const { parameters, encoder, schedule } = this.#session;
     const { pushId, gradient, batches } = run;
-    const delivery = parameters.delivery({
-      pushId,
-      schedule: schedule(),
-      bases: gradient?.bases ?? [],
-      rounds: gradient?.rounds ?? [],
-      lastOfLease: last,
-      slices,
-      onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
-    });
+    const delivery = parameters.delivery(
+      {
+        pushId,
+        schedule: schedule(),
+        bases: gradient?.bases ?? [],
+        rounds: gradient?.rounds ?? [],
+        lastOfLease: last,
+        slices,
+        onAcknowledged: (sliceIndex, applied) => encoder.acknowledged(sliceIndex, applied),
+      },
+      thenPull && !this.#gated,
+    );
     return await patiently(this.#session, async () => {
       if (this.#isOfBeforeRollback(batches)) {
         throw new DownpourError(
@@ -146,6 +171,9 @@ export class Exchange {
     }
   }
 }
+
+/** Where push and pull run beside the next step, one update of the worker itself comes between a gradient's weights and it. */
+const ownUpdatesOverlapped = 1;
 
 /** Whether pulls wait for other workers. */
 function isGated({ consistency }: Job): boolean {

@@ -8,13 +8,15 @@ import {
   type PushRequestInput,
   type PushResponse,
   SequencedStream,
+  type SliceWeights,
   type services,
   type TlsMaterial,
   throwUnlessOk,
+  type WeightsWantedInput,
 } from "@downpour/protocol";
 import type { PushId } from "./compute.ts";
 import type { Layout, PlacedSlice } from "./layout.ts";
-import { type OutgoingPush, PushDelivery } from "./push-delivery.ts";
+import { type OutgoingPush, PushDelivery, type WeightsWithPush } from "./push-delivery.ts";
 import type { WeightReplica } from "./weight-replica.ts";
 
 export interface ParameterClientOptions {
@@ -117,21 +119,15 @@ export class ParameterClient {
   }
 
   async #pullFrom(routes: readonly Route[], gated: boolean): Promise<void> {
-    const { memberId, manifestFingerprint, replica, pullCodec } = this.#options;
-    const requests = routes.map((route) => {
-      const wanted = route.slices.map(({ sliceIndex }) => ({
-        sliceIndex,
-        have: replica.pulledVersion(sliceIndex) ?? null,
-      }));
-      const { codec } = pullCodec;
-      return route.pulls.request(
-        { memberId, manifestFingerprint, slices: wanted, codec, gated },
-        (response) => {
-          throwUnlessOk(response.status, `Pull from server ${route.caller.address}`);
-          this.#receive(response, route.serverIndex);
-          return response.last;
-        },
-      );
+    const { memberId, manifestFingerprint, replica } = this.#options;
+    const requests = routes.map(({ pulls, caller, slices, serverIndex }) => {
+      const request = { memberId, manifestFingerprint, gated, ...this.#wanted(slices) };
+      return pulls.request(request, (response) => {
+        throwUnlessOk(response.status, `Pull from server ${caller.address}`);
+        this.#receive(response.slices);
+        if (response.last) replica.roundReceived(serverIndex, response.round);
+        return response.last;
+      });
     });
     throwFirst(await Promise.allSettled(requests));
   }
@@ -147,8 +143,9 @@ export class ParameterClient {
   /**
    * Gets a push ready to be sent, as often as it takes. Its payloads must stay as they are until every slice has
    * acknowledged.
+   * @param withWeights its answers bring the weights after it into the replica's pulled vector, as {@link pull} does
    */
-  delivery(push: OutgoingPush): PushDelivery {
+  delivery(push: Omit<OutgoingPush, "weights">, withWeights = false): PushDelivery {
     const { memberId, manifestFingerprint } = this.#options;
     const routes = () =>
       this.#routes().map(({ serverIndex, caller, pushes, slices }) => ({
@@ -157,7 +154,13 @@ export class ParameterClient {
         stream: pushes,
         slices: slices.map(({ sliceIndex }) => sliceIndex),
       }));
-    return new PushDelivery({ memberId, manifestFingerprint, routes, push });
+    const weights: WeightsWithPush = {
+      wanted: (serverIndex) =>
+        this.#wanted(this.#layout.slices.filter((slice) => slice.serverIndex === serverIndex)),
+      receive: (brought) => this.#receive(brought),
+    };
+    const outgoing = withWeights ? { ...push, weights } : push;
+    return new PushDelivery({ memberId, manifestFingerprint, routes, push: outgoing });
   }
 
   /** Asks the server of slice 0 whether a push id has a place in its round of synchronous training. */
@@ -208,9 +211,21 @@ export class ParameterClient {
     return connection;
   }
 
-  #receive(response: PullResponse, serverIndex: number): void {
+  /** Slices of a server, and what the replica has of them. */
+  #wanted(slices: readonly PlacedSlice[]): WeightsWantedInput {
     const { replica, pullCodec } = this.#options;
-    for (const { sliceIndex, version, codec, data, unchanged } of response.slices) {
+    return {
+      slices: slices.map(({ sliceIndex }) => ({
+        sliceIndex,
+        have: replica.pulledVersion(sliceIndex) ?? null,
+      })),
+      codec: pullCodec.codec,
+    };
+  }
+
+  #receive(weights: readonly SliceWeights[]): void {
+    const { replica, pullCodec } = this.#options;
+    for (const { sliceIndex, version, codec, data, unchanged } of weights) {
       if (version === null) {
         throw new DownpourError("internal", `a server sent slice ${sliceIndex} without a version`);
       }
@@ -225,7 +240,6 @@ export class ParameterClient {
       this.#options.onReceived?.(data.byteLength);
       replica.received(sliceIndex, version, unchanged);
     }
-    if (response.last) replica.roundReceived(serverIndex, response.round);
   }
 }
 

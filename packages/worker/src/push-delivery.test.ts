@@ -1,18 +1,29 @@
 import { DownpourError } from "@downpour/errors";
 import type { PushRequestInput, PushResponse } from "@downpour/protocol";
 import { describe, expect, it } from "vitest";
-import { type EncodedSlice, PushDelivery, type PushRoute } from "./push-delivery.ts";
+import { type EncodedSlice, PushDelivery, type PushRoute, type WeightsWithPush } from "./push-delivery.ts";
 
 type Answer = (request: Omit<PushRequestInput, "sequence">) => PushResponse;
 
 const acknowledge =
   (facts: { staleness?: number; duplicate?: boolean } = {}): Answer =>
   ({ slices }) => ({
-    ...{ sequence: 1, status: { code: 0, message: "", reason: "" } },
+    ...{ sequence: 1, status: { code: 0, message: "", reason: "" }, weights: [], more: false },
     slices: (slices ?? []).map(({ sliceIndex }) => ({
       sliceIndex: sliceIndex ?? -1,
       version: { term: 1, count: 1 },
       ...{ staleness: 0, duplicate: false, ...facts },
+    })),
+  });
+
+/** Acknowledges, and brings the weights of these slices. */
+const bring =
+  (...indices: number[]): Answer =>
+  (request) => ({
+    ...acknowledge()(request),
+    weights: indices.map((sliceIndex) => ({
+      ...{ sliceIndex, version: { term: 1, count: 1 }, codec: "CODEC_FLOAT32", unchanged: false },
+      data: Buffer.alloc(8),
     })),
   });
 
@@ -39,7 +50,11 @@ const slice = (sliceIndex: number, bytes = 8): EncodedSlice => ({
   ...{ sliceIndex, codec: "CODEC_FLOAT32", data: new Uint8Array(bytes), norms: [] },
 });
 
-function deliveryOf(routes: PushRoute[] | (() => PushRoute[]), slices: EncodedSlice[]) {
+function deliveryOf(
+  routes: PushRoute[] | (() => PushRoute[]),
+  slices: EncodedSlice[],
+  weights?: WeightsWithPush,
+) {
   const acknowledged: [number, boolean][] = [];
   const delivery = new PushDelivery({
     ...{
@@ -51,7 +66,7 @@ function deliveryOf(routes: PushRoute[] | (() => PushRoute[]), slices: EncodedSl
       pushId: { epoch: 0, batch: 3 },
       schedule: { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
       bases: slices.map((_, i) => ({ term: 1, count: 10 + i })),
-      ...{ rounds: [7, 8], lastOfLease: true, slices },
+      ...{ rounds: [7, 8], lastOfLease: true, slices, weights },
       onAcknowledged: (sliceIndex, applied) => acknowledged.push([sliceIndex, applied]),
     },
   });
@@ -62,7 +77,7 @@ describe("PushDelivery", () => {
   it("brings every slice to its server, with the version and the round that it is based on", async () => {
     const [one, two] = [serverOf([0, 2], acknowledge({ staleness: 2 })), serverOf([1], acknowledge())];
     const { delivery, acknowledged } = deliveryOf([one.route, two.route], [slice(0), slice(1), slice(2)]);
-    expect(await delivery.send()).toEqual({ stalenessMean: 4 / 3, stalenessMax: 2 });
+    expect(await delivery.send()).toMatchObject({ stalenessMean: 4 / 3, stalenessMax: 2 });
     expect(one.requests).toMatchObject([
       {
         ...{ pushId: { epoch: 0, batch: 3 }, round: 7, lastOfLease: true },
@@ -85,7 +100,7 @@ describe("PushDelivery", () => {
     const { delivery, acknowledged } = deliveryOf([one.route, two.route], [slice(0), slice(1)]);
     await expect(delivery.send()).rejects.toMatchObject({ code: "unavailable" });
     expect(acknowledged).toEqual([[0, true]]);
-    expect(await delivery.send()).toEqual({ stalenessMean: 2, stalenessMax: 4 });
+    expect(await delivery.send()).toMatchObject({ stalenessMean: 2, stalenessMax: 4 });
     expect(one.requests).toHaveLength(1);
     expect(two.requests[1]).toEqual(two.requests[0]);
     expect(two.requests[1]?.slices?.[0]?.data).toEqual(two.requests[0]?.slices?.[0]?.data);
@@ -109,7 +124,7 @@ describe("PushDelivery", () => {
   it("leaves duplicates out of the staleness, and tells that another gradient was applied", async () => {
     const { route } = serverOf([0], acknowledge({ duplicate: true, staleness: 9 }));
     const { delivery, acknowledged } = deliveryOf([route], [slice(0)]);
-    expect(await delivery.send()).toEqual({ stalenessMean: 0, stalenessMax: 0 });
+    expect(await delivery.send()).toMatchObject({ stalenessMean: 0, stalenessMax: 0 });
     expect(acknowledged).toEqual([[0, false]]);
   });
 
@@ -131,10 +146,35 @@ describe("PushDelivery", () => {
 
   it("throws what a server refused it for", async () => {
     const refuse: Answer = () => ({
-      ...{ sequence: 1, slices: [] },
+      ...{ sequence: 1, slices: [], weights: [], more: false },
       status: { code: 5, message: "worker-1 is not a member", reason: "unknownMember" },
     });
     const { delivery } = deliveryOf([serverOf([0], refuse).route], [slice(0)]);
     await expect(delivery.send()).rejects.toMatchObject({ code: "unknownMember" });
+  });
+
+  it("asks for weights with the last message to each server, as it is sent, and hands on what comes", async () => {
+    const large = 3 * 1024 * 1024;
+    const one = serverOf([0, 1], acknowledge(), bring(0, 1));
+    const two = serverOf([2], lost, bring(2));
+    const received: number[] = [];
+    let asked = 0;
+    const { delivery } = deliveryOf([one.route, two.route], [slice(0, large), slice(1, large), slice(2)], {
+      wanted: (serverIndex) => ({ slices: [{ sliceIndex: 10 * serverIndex + asked++ }] }),
+      receive: (weights) => received.push(...weights.map(({ sliceIndex }) => sliceIndex)),
+    });
+    await expect(delivery.send()).rejects.toMatchObject({ code: "unavailable" });
+    expect(await delivery.send()).toMatchObject({ hasWeights: true });
+    const wanted = [...one.requests, ...two.requests].map(({ weightsWanted }) => weightsWanted?.slices);
+    expect(wanted).toEqual([undefined, [{ sliceIndex: 0 }], [{ sliceIndex: 21 }], [{ sliceIndex: 22 }]]);
+    expect(received).toEqual([0, 1, 2]);
+  });
+
+  it("says that it lacks weights when some did not come, or none were asked for", async () => {
+    const weights = { wanted: () => ({}), receive: () => undefined };
+    const some = deliveryOf([serverOf([0, 1], bring(1)).route], [slice(0), slice(1)], weights);
+    expect(await some.delivery.send()).toMatchObject({ hasWeights: false });
+    const none = deliveryOf([serverOf([0], acknowledge()).route], [slice(0)]);
+    expect(await none.delivery.send()).toMatchObject({ hasWeights: false });
   });
 });

@@ -7,8 +7,10 @@ import {
   type ScheduleRevisionInput,
   type SequencedStream,
   type SliceGradientInput,
+  type SliceWeights,
   throwUnlessOk,
   type Version,
+  type WeightsWantedInput,
 } from "@downpour/protocol";
 
 /** Norms of one whole tensor, as they travel. */
@@ -37,6 +39,16 @@ export interface OutgoingPush {
   readonly slices: readonly EncodedSlice[];
   /** Told once for each slice. `applied`: this gradient is in the slice, not one of another worker. */
   readonly onAcknowledged: (sliceIndex: number, applied: boolean) => void;
+  /** Weights that the answers are to bring; none where it is left out. */
+  readonly weights?: WeightsWithPush | undefined;
+}
+
+/** Weights as they are after a push, in the answers to it: a pull without a round trip of its own. */
+export interface WeightsWithPush {
+  /** Of one server, as they are asked for when the push is sent. */
+  readonly wanted: (serverIndex: number) => WeightsWantedInput;
+  /** Takes what came. */
+  readonly receive: (weights: readonly SliceWeights[]) => void;
 }
 
 /** What the servers said about one push. */
@@ -44,6 +56,8 @@ export interface Pushed {
   /** Over the slices that applied the gradient, in updates; 0 when all were duplicates. */
   readonly stalenessMean: number;
   readonly stalenessMax: number;
+  /** Whether all weights came that were asked for. */
+  readonly hasWeights: boolean;
 }
 
 /** The way to one server. */
@@ -66,6 +80,8 @@ export interface PushDeliveryOptions {
 interface Message {
   readonly route: PushRoute;
   readonly request: Omit<PushRequestInput, "sequence">;
+  /** The last one to its server: the weights after it have the whole push. */
+  readonly isLast: boolean;
 }
 
 /**
@@ -79,6 +95,8 @@ export class PushDelivery {
   #stalenessSum = 0;
   #stalenessMax = 0;
   #applied = 0;
+  /** Slices whose weights came. */
+  readonly #brought = new Set<number>();
 
   constructor(options: PushDeliveryOptions) {
     this.#options = options;
@@ -93,17 +111,26 @@ export class PushDelivery {
     const open = this.#options.routes().flatMap((route) => this.#messagesFor(route));
     const results = await Promise.allSettled(
       open.map((message) =>
-        message.route.stream.request(message.request, (response) => this.#receive(message, response)),
+        message.route.stream.request(this.#requestOf(message), (response) =>
+          this.#receive(message, response),
+        ),
       ),
     );
     for (const result of results) if (result.status === "rejected") throw result.reason;
     return {
       stalenessMean: this.#stalenessSum / Math.max(1, this.#applied),
       stalenessMax: this.#stalenessMax,
+      hasWeights: this.#options.push.slices.every(({ sliceIndex }) => this.#brought.has(sliceIndex)),
     };
   }
 
-  #receive(message: Message, response: PushResponse): true {
+  #requestOf({ request, route, isLast }: Message): Omit<PushRequestInput, "sequence"> {
+    const { weights } = this.#options.push;
+    if (weights === undefined || !isLast) return request;
+    return { ...request, weightsWanted: weights.wanted(route.serverIndex) };
+  }
+
+  #receive(message: Message, response: PushResponse): boolean {
     throwUnlessOk(response.status, `Push to server ${message.route.address}`);
     for (const { sliceIndex, staleness, duplicate } of response.slices) {
       this.#acknowledged.add(sliceIndex);
@@ -115,7 +142,12 @@ export class PushDelivery {
       // After a lost acknowledgement the duplicate is almost certainly this gradient itself.
       this.#options.push.onAcknowledged(sliceIndex, !duplicate || this.#attempts > 1);
     }
-    return true;
+    const { weights } = response;
+    if (weights.length > 0) {
+      this.#options.push.weights?.receive(weights);
+      for (const { sliceIndex } of weights) this.#brought.add(sliceIndex);
+    }
+    return !response.more;
   }
 
   /** One message, or several where one would be too large. */
@@ -127,8 +159,9 @@ export class PushDelivery {
     const slices = route.slices
       .filter((sliceIndex) => !this.#acknowledged.has(sliceIndex))
       .map((sliceIndex) => push.slices[sliceIndex] as EncodedSlice);
-    return groupByBytes(slices).map((group) => ({
+    return groupByBytes(slices).map((group, i, { length }) => ({
       route,
+      isLast: i === length - 1,
       request: { ...header, slices: group.map((slice) => this.#gradientOf(slice)), norms: normsOf(group) },
     }));
   }

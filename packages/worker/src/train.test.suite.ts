@@ -22,6 +22,8 @@ export interface FakeWorld {
   readonly leases: readonly (readonly number[])[];
   readonly step?: (work: StepWork) => Promise<Partial<StepResult>>;
   readonly push?: (push: OutgoingPush) => Promise<Pushed>;
+  /** Whether answers to pushes bring weights, where they are asked for. */
+  readonly pushesBringWeights?: boolean;
   readonly pull?: () => Promise<void>;
   readonly admit?: () => Promise<boolean>;
   readonly report?: () => Promise<{ leaseValid: boolean }>;
@@ -60,6 +62,10 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
     follower.current = { ...layout, rollback: follower.current.rollback + 1 };
     for (const listener of listeners) listener();
   };
+  const bring = () => {
+    replica.pulledSlice(0).fill(count);
+    replica.received(0, { term: 1, count }, false);
+  };
 
   const calls = {
     AcquireLease: async () => {
@@ -80,23 +86,27 @@ export function fakeSession(more: Partial<JobInput>, world: FakeWorld) {
     pull: async () => {
       note("pull");
       await world.pull?.();
-      replica.pulledSlice(0).fill(count);
-      replica.received(0, { term: 1, count }, false);
+      bring();
       note("pulled");
     },
     leaveGates: () => note("leave gates"),
     admit: async () => (await world.admit?.()) ?? true,
-    delivery: (push: OutgoingPush) => ({
+    delivery: (push: OutgoingPush, withWeights = false) => ({
       send: async () => {
-        note(`push ${push.pushId.batch}${push.lastOfLease ? " last" : ""}`);
+        const asks = withWeights && world.pushesBringWeights === true;
+        note(`push ${push.pushId.batch}${push.lastOfLease ? " last" : ""}${asks ? " and pull" : ""}`);
         pushes.push(push);
         const data = push.slices[0]?.data as Uint8Array;
         payloads.push(new Float32Array(data.buffer, data.byteOffset, 1)[0] as number);
-        const pushed = (await world.push?.(push)) ?? { stalenessMean: 0, stalenessMax: 0 };
+        const pushed = (await world.push?.(push)) ?? {
+          ...{ stalenessMean: 0, stalenessMax: 0, hasWeights: false },
+        };
         count++;
         push.onAcknowledged(0, true);
         note(`acknowledged ${push.pushId.batch}`);
-        return pushed;
+        if (!asks) return pushed;
+        bring();
+        return { ...pushed, hasWeights: true };
       },
     }),
   };

@@ -35,6 +35,50 @@ describe("train without overlap", () => {
   });
 });
 
+describe("train where pushes bring weights", () => {
+  it("is the same serial SGD with one round trip for a step", async () => {
+    const { session, log } = fakeSession(serial, { leases: [[0, 1]], pushesBringWeights: true });
+    await train(session);
+    expect(log).toEqual([
+      ...["pull", "pulled", "step 0 on 0 (0)", "computed 0", "push 0 and pull", "acknowledged 0"],
+      ...["step 1 on 1 (1)", "computed 1", "push 1 last", "acknowledged 1"],
+    ]);
+  });
+
+  it("asks for them beside a step only while nobody else's updates come in between", async () => {
+    const staleness = [1, 1, 2, 1, 1, 1];
+    const { session, log } = fakeSession(
+      {},
+      {
+        leases: [[0, 1, 2, 3, 4, 5]],
+        pushesBringWeights: true,
+        push: async () => {
+          const tau = staleness.shift() ?? 0;
+          return { stalenessMean: tau, stalenessMax: tau, hasWeights: false };
+        },
+      },
+    );
+    await train(session);
+    expect(log.filter((line) => line.startsWith("push"))).toEqual([
+      ...["push 0", "push 1 and pull", "push 2 and pull", "push 3", "push 4", "push 5 last"],
+    ]);
+  });
+
+  it("leaves weights to pulls where a gate has a say", async () => {
+    const { session, log } = fakeSession(
+      { consistency: { kind: "ssp", bound: 0 }, worker: { overlap: false } },
+      { leases: [[0, 1]], pushesBringWeights: true },
+    );
+    await train(session);
+    expect(log.filter((line) => /^pu(sh|ll)\b/.test(line))).toEqual([
+      "pull",
+      "push 0",
+      "pull",
+      "push 1 last",
+    ]);
+  });
+});
+
 describe("train with overlap", () => {
   it("pushes a gradient and pulls while the next one is computed, on the weights pulled before", async () => {
     const { session, log, pushes } = fakeSession(
@@ -55,7 +99,7 @@ describe("train with overlap", () => {
     const { open, opened } = latch();
     const push = async () => {
       await opened;
-      return { stalenessMean: 0, stalenessMax: 0 };
+      return { stalenessMean: 0, stalenessMax: 0, hasWeights: false };
     };
     const { session, log } = fakeSession({}, { leases: [[0, 1, 2]], push });
     const training = train(session);
@@ -234,7 +278,7 @@ describe("after a roll-back", () => {
       leases: [[0, 1]],
       push: async ({ pushId }) => {
         if (pushId.batch === 1) world.rollBack();
-        return { stalenessMean: 0, stalenessMax: 0 };
+        return { stalenessMean: 0, stalenessMax: 0, hasWeights: false };
       },
     });
     await train(world.session);
@@ -246,7 +290,7 @@ describe("after a roll-back", () => {
       leases: [[0, 1]],
       push: async ({ pushId }) => {
         if (pushId.batch === 0) throw new DownpourError("rolledBack", "slice 0 went back");
-        return { stalenessMean: 0, stalenessMax: 0 };
+        return { stalenessMean: 0, stalenessMax: 0, hasWeights: false };
       },
     });
     await train(world.session);

@@ -70,7 +70,7 @@ class TrainingLoop {
       let work = this.#work.take();
       if (work === undefined) {
         // Others may wait for what this worker holds, and it may wait for them.
-        if (run !== undefined) await this.#exchange.push(run, true);
+        if (run !== undefined) await this.#exchange.push(run, { last: true, thenPull: false });
         run = undefined;
         await this.#reports.flush();
         work = await this.#work.wait();
@@ -115,10 +115,15 @@ class TrainingLoop {
     return run;
   }
 
-  /** Pushes a run, then pulls if the next step is to have new weights. `startMs`: of the step beside it. */
+  /** Pushes a run, and pulls if the next step is to have new weights. `startMs`: of the step beside it. */
   async #communicate(run: ReadyRun | undefined, startMs: number | undefined): Promise<void> {
-    if (run !== undefined) await this.#exchange.push(run, !this.#work.hasNext && startMs === undefined);
     const due = this.#stepsSinceAdopted + 1 >= this.#session.job.worker.pullEvery;
+    if (run !== undefined) {
+      const last = !this.#work.hasNext && startMs === undefined;
+      const thenPull = due && this.#work.hasNext && (startMs === undefined || this.#exchange.alone);
+      this.#pulled = await this.#exchange.push(run, { last, thenPull });
+      if (this.#pulled) return;
+    }
     // A gate counts whoever pulls: without a batch to train on, nothing is pulled.
     if (!due || !this.#work.hasNext) return;
     this.#pulled =
