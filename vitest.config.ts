@@ -19,6 +19,7 @@ export default defineConfig({
           ],
           pool: "forks",
           env,
+          setupFiles: ["test/property-seed.mjs"],
           testTimeout: 30_000,
         },
       },
@@ -28,10 +29,24 @@ export default defineConfig({
           // After the unit tests: a cluster wants the cores for itself.
           sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
+          exclude: ["test/compose/**"],
           pool: "forks",
           env,
           fileParallelism: false,
           testTimeout: 180_000,
+        },
+      },
+      {
+        test: {
+          name: "compose",
+          // Containers on a Docker engine; where none runs, these tests say that they skip.
+          sequence: { groupOrder: 2 },
+          include: ["test/compose/**/*.test.ts"],
+          pool: "forks",
+          env,
+          fileParallelism: false,
+          testTimeout: 1_800_000,
+          hookTimeout: 3_600_000,
         },
       },
     ],

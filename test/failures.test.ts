@@ -144,7 +144,7 @@ describe("a cluster that dies as a whole", () => {
     await training.finished;
 
     const resumed = downpour(["--json", "resume", run, ...sizes]);
-    const from = await resumed.event((event) => event.type === "resumed");
+    const from = await resumed.event((event) => event.type === "resumedFromCheckpoint");
     expect(from.epochsPassed).toBeGreaterThan(0);
     const { status, stderr } = await resumed.finished;
     expect(status, stderr).toBe(0);

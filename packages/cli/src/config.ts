@@ -24,15 +24,38 @@ export function readConfig(): CliConfig {
   };
 }
 
+/** Where roles show metrics and health: DOWNPOUR_METRICS_HOST and DOWNPOUR_METRICS_PORT; checked where used. */
+export function readMetricsConfig(): { readonly host: string; readonly port: string | undefined } {
+  const { DOWNPOUR_METRICS_HOST, DOWNPOUR_METRICS_PORT } = process.env;
+  return {
+    host: DOWNPOUR_METRICS_HOST || "127.0.0.1",
+    port: DOWNPOUR_METRICS_PORT === "" ? undefined : DOWNPOUR_METRICS_PORT,
+  };
+}
+
+/** Images of the roles in containers: DOWNPOUR_IMAGE and DOWNPOUR_GPU_IMAGE. */
+export function readImageConfig(): { readonly cpu: string | undefined; readonly gpu: string | undefined } {
+  const { DOWNPOUR_IMAGE, DOWNPOUR_GPU_IMAGE } = process.env;
+  return { cpu: DOWNPOUR_IMAGE || undefined, gpu: DOWNPOUR_GPU_IMAGE || undefined };
+}
+
 /** Variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The environment of this project's processes. Memory settings that the user made hold. */
+/**
+ * The environment of this project's processes. Memory settings that the user made hold; a port for metrics is not
+ * handed on, since several roles on one machine can't share it.
+ */
 export function ownEnvironment(): Environment {
-  return { ...memoryVariables, ...process.env };
+  return { ...memoryVariables, ...process.env, DOWNPOUR_METRICS_PORT: "" };
 }
 
-/** The same for a process that computes with so many threads, whatever this one's says of threads. */
+/** The environment of docker and compose: this process's, and variables of ours. */
+export function dockerEnvironment(variables: Environment = {}): NodeJS.ProcessEnv {
+  return { ...process.env, ...variables };
+}
+
+/** That of this project's processes, for one that computes with so many threads, whatever this one's says of threads. */
 export function environmentWithThreads(threads: number): Environment {
   return { ...ownEnvironment(), ...threadVariables(threads) };
 }

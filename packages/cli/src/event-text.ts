@@ -1,5 +1,6 @@
 import type { AsynchronyChoice, DivergenceFigures, JobEvent, JobSummary } from "@downpour/protocol";
 import pc from "picocolors";
+import { durabilityText } from "./durability-text.ts";
 import { durationText, numberText, percentText, rateText } from "./progress-text.ts";
 
 /** An event in words; undefined for those that the progress line already shows. */
@@ -20,10 +21,25 @@ export function eventText(event: JobEvent): string | undefined {
         : pc.yellow(divergenceText(event, event.divergence));
     case "asynchronyChosen":
       return event.reason === "start" ? pc.dim(choiceText(event)) : pc.dim(workersText(event));
+    case "memberDraining":
+      return pc.dim(`${event.memberId} was asked to finish and leave`);
+    case "paused":
+      return pc.cyan(`epoch ${event.epoch.toFixed(2)}  paused; workers finish what they hold`);
+    case "resumed":
+      return pc.cyan(`epoch ${event.epoch.toFixed(2)}  resumed`);
     case "leaseExpired":
       return pc.yellow(
         `the lease of ${event.memberId} expired; ${event.batchesReturned} batches go to others`,
       );
+    case "serverLost":
+    case "slicesRestored":
+    case "replicaLost":
+    case "replicasInStep":
+    case "checkpointed":
+    case "checkpointFailed":
+    case "coordinatorStarted":
+    case "resumedFromCheckpoint":
+      return durabilityText(event);
     case "stateChanged":
       return event.state === "training" ? pc.dim("training begins") : undefined;
     case "ended": {

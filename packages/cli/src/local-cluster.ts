@@ -16,6 +16,8 @@ export interface LocalClusterOptions {
   readonly resume?: boolean;
   /** A role was replaced, or something else that people should know. */
   readonly onWarning: (text: string) => void;
+  /** The live page is there. */
+  readonly onPage?: (url: string) => void;
   /** The cores of a role, by its name ("worker-2"); any when left out or undefined. */
   readonly coresOf?: (name: string) => Cores | undefined;
 }
@@ -136,7 +138,9 @@ export class LocalCluster {
 
   #start(name: string, args: readonly string[]): RoleProcess {
     const { logDirectory, coresOf } = this.#options;
-    const role = startRole(name, args, logDirectory, (text) => this.#warnOnce(text), coresOf?.(name));
+    const hear = (message: Parameters<Parameters<typeof startRole>[3]>[0]) =>
+      message.type === "page" ? this.#options.onPage?.(message.url) : this.#warnOnce(message.text);
+    const role = startRole(name, args, logDirectory, hear, coresOf?.(name));
     this.#running.add(role);
     void role.exit.then(() => this.#running.delete(role));
     return role;

@@ -5,13 +5,18 @@ import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
+import { addCompose } from "./commands/compose.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
+import { addEvaluate } from "./commands/evaluate.ts";
+import { addExport } from "./commands/export.ts";
+import { addPredict } from "./commands/predict.ts";
 import { resume } from "./commands/resume.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
+import { type ShowCommandOptions, show } from "./commands/show.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
-import { readConfig } from "./config.ts";
+import { readConfig, readMetricsConfig } from "./config.ts";
 import { makeReporter } from "./reporter.ts";
 import { version } from "./version.ts";
 
@@ -123,8 +128,22 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       done(await resume(run, options, config, reporter())),
     );
 
+  addPredict(program, config, reporter);
+  addEvaluate(program, config, reporter);
+  addExport(program, config, reporter);
+  program
+    .command("show")
+    .description("show the page of runs that were recorded, in the browser")
+    .argument("<run...>", "folders of runs, such as runs/NAME; several are laid over each other")
+    .option("--port <port>", "port of the page, instead of 4747 or any free one")
+    .addHelpText("after", "\nExample:\n  downpour show runs/*")
+    .action(async (runs: string[], options: ShowCommandOptions) =>
+      done(await show(runs, options, reporter())),
+    );
+
   addBench(program, config, reporter);
   addCerts(program, reporter);
+  addCompose(program, config, reporter, done);
 
   program
     .command("doctor")
@@ -155,11 +174,17 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
 
   secured(program.command("coordinator").description("run a coordinator (train starts one by itself)"))
     .argument("<job>", "job file")
-    .requiredOption("--run-dir <folder>", "folder for state and results")
+    .requiredOption(
+      "--run-dir <folder>",
+      "folder for state and results; one that has a run of the job goes on with it",
+    )
+    .option(
+      "--resume [checkpoint]",
+      "begin with the newest checkpoint of the job's store, or with the one named",
+    )
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
     .option("--log-file <file>", "structured log; standard error without it")
-    .option("--resume", "begin with the newest checkpoint instead of what is stored")
     .action(async (job: string, options: Parameters<typeof coordinatorRole>[1]) => {
       await coordinatorRole(job, options);
       ended();
@@ -168,6 +193,10 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   joining(program.command("server").description("run a parameter server that joins a coordinator"))
     .option("--host <address>", "address to listen on, reachable by workers", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
+    .option(
+      "--advertise <host:port>",
+      "how workers reach it, where that is not --host and --port: a container",
+    )
     .action(async (options: RoleOptions) => {
       await serverRole(options);
       ended();
@@ -188,9 +217,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
   return program;
 }
 
-/** The options of every role that may ask who the others are. */
+/** The options of every role: who the others are, and what it shows of itself. */
 function secured(command: Command): Command {
+  const metrics = readMetricsConfig();
   return command
+    .option(
+      "--metrics-port <port>",
+      "show Prometheus metrics and health on this port, 0 for any free one (DOWNPOUR_METRICS_PORT)",
+      metrics.port,
+    )
+    .option("--metrics-host <address>", "address for them (DOWNPOUR_METRICS_HOST)", metrics.host)
     .option("--tls-dir <folder>", "certificates that downpour certs made; plain text without it")
     .option("--join-token-file <file>", "join token that every process of the cluster has; needs --tls-dir");
 }

@@ -43,7 +43,7 @@ export function startRole(
   name: string,
   args: readonly string[],
   logDirectory: string,
-  onNotice: (text: string) => void,
+  onMessage: (message: Extract<ChildMessage, { type: "notice" | "page" }>) => void,
   cores?: Cores,
 ): RoleProcess {
   const logFile = join(logDirectory, `${name}.jsonl`);
@@ -71,8 +71,8 @@ export function startRole(
         resolve(message.address);
         return;
       }
-      if (message.type === "notice") {
-        onNotice(message.text);
+      if (message.type === "notice" || message.type === "page") {
+        onMessage(message);
         return;
       }
       failure = message;

@@ -25,7 +25,7 @@ export interface Divergence {
  */
 export class AsynchronyControl {
   readonly #job: Job;
-  readonly #guard: DivergenceGuard | undefined;
+  #guard: DivergenceGuard | undefined;
   #warmStart: WarmStart | undefined;
   #schedule: ScheduleState;
 
@@ -45,6 +45,13 @@ export class AsynchronyControl {
       warmStart: this.#warmStart?.snapshot() ?? null,
       guard: this.#guard?.snapshot() ?? null,
     };
+  }
+
+  /** Goes on where a snapshot was taken. */
+  restore({ schedule, warmStart, guard }: AsynchronySnapshot): void {
+    this.#schedule = schedule;
+    this.#warmStart = warmStart === null ? undefined : WarmStart.restore(warmStart);
+    if (this.#guard !== undefined && guard !== null) this.#guard = DivergenceGuard.restore(guard);
   }
 
   /** Training begins. Returns what was chosen for the workers that are there or will be. */

@@ -28,7 +28,11 @@ function startTraining(workers: readonly string[], change: Record<string, unknow
   const events: JobEvent[] = [];
   const core = new CoordinatorCore(job, 0, (event) => events.push(event));
   core.registerServer("s1", "i1", "h:1", 0);
-  core.admit(manifest, { fingerprint: "f", trainExamples: 1000, validationExamples: 10, testExamples: 10 });
+  core.admit(
+    manifest,
+    { fingerprint: "f", trainExamples: 1000, validationExamples: 10, testExamples: 10 },
+    0,
+  );
   core.join("evaluator", "e", "ie", 0);
   const ids = workers.map((name) => core.join("worker", name, `i-${name}`, 0).memberId);
   core.reportInitialized(ids[0] ?? "", 0);
@@ -45,6 +49,7 @@ const report = (batch: number, about: Partial<BatchReport> = {}): BatchReport =>
   stalenessMean: 0,
   stalenessMax: 0,
   clipped: false,
+  stepMs: 0,
   ...about,
 });
 

@@ -39,7 +39,7 @@ function startTraining(workers: readonly string[], overrides: Record<string, obj
   const { core } = started;
   core.registerServer("s1", "i1", "h:1", 0);
   core.registerServer("s2", "i2", "h:2", 0);
-  core.admit(manifest, data);
+  core.admit(manifest, data, 0);
   const evaluator = core.join("evaluator", "e", "ie", 0).memberId;
   const ids = workers.map((name) => core.join("worker", name, `i-${name}`, 0).memberId);
   core.reportInitialized(ids[0] ?? "", 0);
@@ -54,6 +54,7 @@ const applied = (batch: number) => ({
   stalenessMean: 1,
   stalenessMax: 2,
   clipped: false,
+  stepMs: 0,
 });
 
 /** Works until there is no lease left. Returns how many batches it trained. */
@@ -79,7 +80,7 @@ describe("CoordinatorCore", () => {
   it("lets nobody join before all servers have registered", () => {
     const { core } = start();
     core.registerServer("s1", "i1", "h:1", 0);
-    expect(() => core.admit(manifest, data)).toThrow(/1 of 2 parameter servers/);
+    expect(() => core.admit(manifest, data, 0)).toThrow(/1 of 2 parameter servers/);
   });
 
   it("gives a server that registers again the same index, and refuses one too many", () => {
@@ -107,10 +108,10 @@ describe("CoordinatorCore", () => {
   it("refuses a member whose manifest or data differ, naming both", () => {
     const { core } = startTraining(["a"]);
     const other = makeManifest([{ name: "b", shape: [3], role: "weight", trainable: true, decayed: true }]);
-    expect(() => core.admit(other, data)).toThrow(
+    expect(() => core.admit(other, data, 0)).toThrow(
       /manifest is .* \(1 tensors, 16 elements\), the job's is .* \(2 tensors/,
     );
-    expect(() => core.admit(manifest, { ...data, fingerprint: "beef" })).toThrow(
+    expect(() => core.admit(manifest, { ...data, fingerprint: "beef" }, 0)).toThrow(
       /data set is beef .* the job's is f00d/,
     );
   });
@@ -125,7 +126,7 @@ describe("CoordinatorCore", () => {
     const { core } = start();
     core.registerServer("s1", "i1", "h:1", 0);
     core.registerServer("s2", "i2", "h:2", 0);
-    core.admit(manifest, data);
+    core.admit(manifest, data, 0);
     const { memberId } = core.join("worker", "a", "ia", 0);
     expect(core.acquireLease(memberId, 0).kind).toBe("wait");
   });
@@ -196,12 +197,18 @@ describe("CoordinatorCore", () => {
     expect(core.lifecycle.kind).toBe("training");
   });
 
-  it("fails when a server is not heard of any more", () => {
-    const { core, ids } = startTraining(["a"], { cluster: { servers: 2, memberTimeoutMs: 3000 } });
-    tickTo(core, 3000, ["server-1", "evaluator-1", ...ids]);
+  it("waits for another server when one is not heard of any more, and fails when none comes in time", () => {
+    const { core, of, ids } = startTraining(["a"], {
+      cluster: { servers: 2, memberTimeoutMs: 3000, recoveryTimeoutMs: 5000 },
+    });
+    const alive = ["server-1", "evaluator-1", ...ids];
+    tickTo(core, 7000, alive);
+    expect(core.lifecycle.kind).toBe("training");
+    expect(of("serverLost")).toMatchObject([{ memberId: "server-2", address: "h:2", promoted: 0 }]);
+    core.tick(8000);
     expect(core.lifecycle).toMatchObject({
       kind: "failed",
-      message: expect.stringMatching(/server-2 at h:2 was not heard of/),
+      message: expect.stringMatching(/without a parameter server for 5 s .*downpour resume/),
     });
   });
 

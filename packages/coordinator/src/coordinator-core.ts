@@ -1,63 +1,69 @@
 import { DownpourError } from "@downpour/errors";
-import { type Job, learningRateAt } from "@downpour/job";
+import type { Job } from "@downpour/job";
 import type { Manifest } from "@downpour/parameter-vector";
-import type { DivergenceFigures, JobEvent } from "@downpour/protocol";
-import { AsynchronyControl, divergenceMessage } from "./asynchrony-control.ts";
+import type { JobEvent } from "@downpour/protocol";
 import { type ClusterLayout, checkAgreement, type DataFacts, makeLayout } from "./cluster-layout.ts";
-import { Evaluations, type ValidationReport } from "./evaluations.ts";
-import { exceededLimit } from "./job-limits.ts";
-import { JobWaits } from "./job-waits.ts";
+import { CoordinatorParts } from "./coordinator-parts.ts";
+import { type CoordinatorState, stateOf } from "./coordinator-state.ts";
+import type { ValidationReport } from "./evaluations.ts";
+import { JobWaits, timeoutMsOf } from "./job-waits.ts";
 import { Ledger } from "./ledger.ts";
-import { examplesOfBatch } from "./ledger-account.ts";
-import type { BatchEnd, LeaseAnswer } from "./ledger-types.ts";
-import { initLifecycle, isFinal, type Lifecycle, type LifecycleEvent, transition } from "./lifecycle.ts";
+import type { LeaseAnswer } from "./ledger-types.ts";
+import { isFinal, type LifecycleEvent, transition } from "./lifecycle.ts";
 import { type Member, Membership } from "./membership.ts";
 import type { BatchReport, FinalResult, MemberCommand } from "./messages.ts";
-import type { ScheduleState } from "./schedule.ts";
-import { type ServerAnswer, ServerFiguresBook } from "./server-figures.ts";
-import { type CoordinatorView, progressOf, summaryOf } from "./summary.ts";
-import { TrainingFigures } from "./training-figures.ts";
+import type { RestorePoint } from "./restored-slices.ts";
+import type { ResumePlan } from "./resume-plan.ts";
+import { rollBackTo } from "./roll-back.ts";
+import type { ReplicaNote } from "./server-control.ts";
+import type { ServerAnswer } from "./server-figures.ts";
+import { progressEvents, progressOf, summaryOf } from "./summary.ts";
 
 /**
  * The core of the coordinator: what it knows, and what it decides on each message and tick. Time comes in with
  * every call; what happened goes out as events. No I/O.
  */
-export class CoordinatorCore implements CoordinatorView {
-  readonly job: Job;
-  readonly figures = new TrainingFigures();
-  readonly serverFigures = new ServerFiguresBook();
-  readonly evaluations: Evaluations;
-  readonly membership = new Membership();
-  layout: ClusterLayout | undefined;
-  ledger: Ledger | undefined;
-  lifecycle: Lifecycle = initLifecycle();
-  readonly asynchrony: AsynchronyControl;
-  result: FinalResult | undefined;
-  trainingStartMs: number | undefined;
-  trainingEndMs: number | undefined;
+export class CoordinatorCore extends CoordinatorParts {
   readonly #emit: (event: JobEvent) => void;
   readonly #waits: JobWaits;
+  readonly #resume: ResumePlan | undefined;
   #roundsClosed = false;
-  #evaluationsPassed = 0;
   #tickedMs: number;
 
-  constructor(job: Job, nowMs: number, emit: (event: JobEvent) => void) {
-    this.job = job;
-    this.evaluations = new Evaluations(job);
+  /** @param resume what the job goes on from, where it does not begin anew */
+  constructor(job: Job, nowMs: number, emit: (event: JobEvent) => void, resume?: ResumePlan) {
+    super(job, emit);
     this.#emit = emit;
-    this.asynchrony = new AsynchronyControl(job);
     this.#waits = new JobWaits(job, nowMs);
     this.#tickedMs = nowMs;
+    this.#resume = resume;
   }
 
-  /** What the coordinator added to the job's schedule so far. */
-  get schedule(): ScheduleState {
-    return this.asynchrony.schedule;
+  /** The state that another process had stored: time begins anew for everybody who was there. */
+  static restore(
+    job: Job,
+    state: CoordinatorState,
+    manifest: Manifest | undefined,
+    nowMs: number,
+    emit: (event: JobEvent) => void,
+  ): CoordinatorCore {
+    const core = new CoordinatorCore(job, nowMs, emit);
+    core.lifecycle = state.lifecycle;
+    core.membership = Membership.restore(state.membership, nowMs);
+    core.servers.restore(state.servers, manifest);
+    core.counting.ledger = state.ledger === null ? undefined : Ledger.restore(state.ledger);
+    core.ledger?.renewLeases(nowMs);
+    core.takeTraining(state, true, nowMs);
+    core.control.restore(state.control);
+    core.trainingEndMs = state.trainingEnded ? nowMs : undefined;
+    core.#roundsClosed = state.roundsClosed;
+    core.result = state.result ?? undefined;
+    return core;
   }
 
-  /** Learning rate in force now: schedule, warm-up, drops, and what asynchrony takes off. */
-  learningRate(): number {
-    return this.#rateOfOneWorker() * this.schedule.rateFactor;
+  /** All of it, for {@link restore}. */
+  state(coordinatorEpoch: number, nowMs: number): CoordinatorState {
+    return stateOf(this, { coordinatorEpoch, roundsClosed: this.#roundsClosed, nowMs });
   }
 
   /** Servers may hold back gradients of a round that nobody will complete; tell {@link roundsClosed} when not any more. */
@@ -72,58 +78,86 @@ export class CoordinatorCore implements CoordinatorView {
   roundsClosed(): void {
     if (!this.roundsDue) return;
     this.#roundsClosed = true;
-    this.evaluations.ask("final", this.ledger?.progress().epochsPassed ?? 0);
+    this.evaluations.ask("final", this.counting.epochsPassed);
   }
 
+  /**
+   * Takes in a server. One at the address of a server that is here takes its place: two processes can't listen there, so
+   * that one is gone.
+   * @throws unavailable: every slot has a server; one of them may have died unnoticed
+   */
   registerServer(
     name: string,
     incarnation: string,
     address: string,
     nowMs: number,
   ): Member & { index: number } {
-    const servers = this.membership.present("server");
-    const known = servers.find((server) => server.incarnation === incarnation);
-    if (known === undefined && servers.length >= this.job.cluster.servers) {
-      throw new DownpourError(
-        "failedPrecondition",
-        `the job has all its ${this.job.cluster.servers} parameter servers; raise cluster.servers to add one`,
-      );
-    }
-    const member = this.membership.join({ role: "server", name, incarnation, address }, nowMs);
     const present = this.membership.present("server");
-    if (known === undefined) this.#announceJoin(member);
-    const complete = present.length === this.job.cluster.servers;
-    if (complete && this.lifecycle.kind === "waitingForServers") {
+    const known = present.find((server) => server.incarnation === incarnation);
+    const index = known === undefined ? undefined : this.servers.indexOf(known.memberId);
+    if (known !== undefined && index !== undefined)
+      return { ...this.membership.heard(known.memberId, nowMs), index };
+    const before = present.find((server) => server.address === address);
+    if (before !== undefined) this.loseServer(before.memberId, nowMs);
+    this.servers.refuseWithoutSlot();
+    const member = this.membership.join({ role: "server", name, incarnation, address }, nowMs);
+    const placed = this.servers.place({ memberId: member.memberId, address }) ?? 0;
+    this.#announceJoin(member);
+    if (this.servers.hasAll && this.lifecycle.kind === "waitingForServers") {
       this.#advance({ kind: "serversReady" }, nowMs);
       this.#waits.serversReady(nowMs);
     }
-    return { ...member, index: present.findIndex((server) => server.memberId === member.memberId) };
+    return { ...member, index: placed };
+  }
+
+  /** A server is known to be gone. */
+  loseServer(memberId: string, nowMs: number): void {
+    if (this.servers.indexOf(memberId) === undefined) return;
+    this.#lose(this.membership.declareDead(memberId), "dead", nowMs);
+  }
+
+  /** What a server says of the replicas of its slices. */
+  takeReplicaNotes(memberId: string, notes: readonly ReplicaNote[]): void {
+    this.servers.takeReplicaNotes(memberId, notes);
+  }
+
+  /**
+   * Lost slices whose slot has a server again go back to a checkpoint, and the ledger with them: what they lack is
+   * trained again.
+   * @throws corruptData: the checkpoint lacks a part of them
+   */
+  rollBack(point: RestorePoint, nowMs: number): void {
+    if (isFinal(this.lifecycle) || this.servers.restorable.length === 0) return;
+    this.#emit(rollBackTo(point, this.servers, this.counting));
+    this.evaluations.rewind(this.counting.epochsPassed);
+    this.#reopen(nowMs);
   }
 
   /**
    * Checks whether a member may join, and lets the first one fix manifest, data and placement.
    * @throws unavailable: servers are missing; failedPrecondition: the job is over, or the member disagrees with it
    */
-  admit(manifest: Manifest, data: DataFacts): ClusterLayout {
+  admit(manifest: Manifest, data: DataFacts, nowMs: number): ClusterLayout {
     if (isFinal(this.lifecycle)) throw new DownpourError("failedPrecondition", "the job is over");
-    const servers = this.membership.present("server").length;
-    if (servers < this.job.cluster.servers) {
-      const message = `${servers} of ${this.job.cluster.servers} parameter servers have registered; ask again`;
-      throw new DownpourError("unavailable", message);
+    const { layout } = this;
+    this.servers.refuseWhileMissing(this.initialized);
+    if (layout !== undefined) {
+      checkAgreement(layout, manifest, data);
+      return layout;
     }
-    if (this.layout === undefined) {
-      this.layout = makeLayout(this.job, manifest, data);
-      this.ledger = Ledger.create({
-        exampleCount: data.trainExamples,
-        batchSize: this.job.data.batchSize,
-        shardBatches: this.job.data.shardBatches,
-        epochs: this.job.training.epochs,
-        leaseMs: this.job.cluster.leaseMs,
-      });
-    } else {
-      checkAgreement(this.layout, manifest, data);
-    }
-    return this.layout;
+    if (this.#resume !== undefined) return this.#beginResumed(this.#resume, manifest, data, nowMs);
+    const made = makeLayout(this.job, manifest, data);
+    this.counting.makeLedger(data);
+    this.servers.begin(made);
+    return made;
+  }
+
+  /** Training goes on once all servers have their slices from the checkpoint that the job was resumed from. */
+  goOn(nowMs: number): void {
+    if (this.lifecycle.kind !== "waitingForWorkers" || !this.initialized || !this.servers.isReachable) return;
+    this.#advance({ kind: "initialized" }, nowMs);
+    this.#adapt();
+    if (this.ledger?.progress().finished) this.#endTraining("epochs", nowMs);
   }
 
   join(role: "worker" | "evaluator", name: string, incarnation: string, nowMs: number): Member {
@@ -137,17 +171,10 @@ export class CoordinatorCore implements CoordinatorView {
   /** The initial weights are on the servers. */
   reportInitialized(memberId: string, nowMs: number): void {
     this.membership.heard(memberId, nowMs);
-    if (this.lifecycle.kind !== "waitingForWorkers") return;
+    if (this.lifecycle.kind !== "waitingForWorkers" || this.initialized) return;
     this.trainingStartMs = nowMs;
     this.#advance({ kind: "initialized" }, nowMs);
-    const batches = this.ledger?.batchesPerEpoch ?? 0;
-    const choice = this.asynchrony.begin(batches, this.membership.present("worker").length);
-    const { revision } = this.schedule;
-    this.#emit({ type: "asynchronyChosen", reason: "start", revision, ...choice });
-  }
-
-  get initialized(): boolean {
-    return this.trainingStartMs !== undefined;
+    this.counting.rate.begin(this.ledger?.batchesPerEpoch ?? 0, this.membership.present("worker").length);
   }
 
   acquireLease(memberId: string, nowMs: number): LeaseAnswer {
@@ -155,9 +182,9 @@ export class CoordinatorCore implements CoordinatorView {
     if (this.lifecycle.kind === "waitingForServers" || this.lifecycle.kind === "waitingForWorkers") {
       return { kind: "wait", reason: "the weights are not initialized yet" };
     }
-    if (this.lifecycle.kind !== "training" || this.ledger === undefined) return { kind: "finished" };
-    const reason = this.asynchrony.refusal(memberId);
-    return reason === undefined ? this.ledger.acquire(memberId, nowMs) : { kind: "wait", reason };
+    if (this.lifecycle.kind !== "training") return { kind: "finished" };
+    const reason = this.control.refusal;
+    return reason === undefined ? this.counting.acquire(memberId, nowMs) : { kind: "wait", reason };
   }
 
   /** Counts a worker's batches. Returns whether its lease still holds. */
@@ -169,26 +196,13 @@ export class CoordinatorCore implements CoordinatorView {
     nowMs: number,
   ): boolean {
     this.membership.heard(memberId, nowMs);
-    const { ledger } = this;
-    if (ledger === undefined) throw new DownpourError("failedPrecondition", "no lease was given yet");
-    if (reports.length === 0) return ledger.extend(memberId, leaseId, nowMs);
-    let leaseValid = true;
-    for (const report of reports) {
-      if (report.outcome === "returned") {
-        leaseValid &&= ledger.returnBatch(memberId, leaseId, epoch, report.batch, nowMs);
-        continue;
-      }
-      const end: BatchEnd = { ...report, outcome: report.outcome };
-      const result = ledger.report(memberId, leaseId, epoch, end, nowMs);
-      leaseValid &&= result.leaseValid;
-      if (result.counted) this.#countBatch(ledger, memberId, epoch, report, nowMs);
-      if (result.epochCompleted !== undefined) this.#emitEpoch(result.epochCompleted);
-    }
+    const guarding = this.lifecycle.kind === "training";
+    const { leaseValid, failure } = this.counting.take(memberId, leaseId, epoch, reports, guarding, nowMs);
+    if (reports.length === 0) return leaseValid;
     this.#adapt();
-    this.#askForEvaluation();
-    if (ledger.progress().finished) this.#endTraining("epochs", nowMs);
-    const limit = exceededLimit(this.job, ledger.progress());
-    if (limit !== undefined) this.fail(limit, nowMs);
+    if (guarding) this.evaluations.askIfDue(this.ledger?.progress());
+    if (this.ledger?.progress().finished) this.#endTraining("epochs", nowMs);
+    if (failure !== undefined) this.fail(failure, nowMs);
     this.#checkDrained(nowMs);
     return leaseValid;
   }
@@ -208,24 +222,25 @@ export class CoordinatorCore implements CoordinatorView {
   /** @throws unknownMember: the member is not, or no longer, one */
   command(memberId: string, nowMs: number): MemberCommand {
     if (isFinal(this.lifecycle)) return "stop";
-    const { role } = this.membership.heard(memberId, nowMs);
-    const training = this.lifecycle.kind !== "draining" && this.lifecycle.kind !== "evaluating";
-    return role === "worker" && !training ? "drain" : "continue";
+    const { role, state } = this.membership.heard(memberId, nowMs);
+    const ending = this.lifecycle.kind === "draining" || this.lifecycle.kind === "evaluating";
+    return role === "worker" && (ending || state === "draining") ? "drain" : "continue";
   }
 
   /** Takes in a validation. Returns whether its weights are the best so far. */
   reportValidation(report: ValidationReport, nowMs: number): boolean {
-    const verdict = this.evaluations.judge(report, this.schedule, this.#rateOfOneWorker());
+    const verdict = this.evaluations.judge(
+      report,
+      this.schedule,
+      this.counting.rate.ofOneWorker(this.counting.epochsPassed),
+    );
     if (verdict.repeated) return verdict.best;
     const { best, countsForPlateau, evaluation, drop, stop } = verdict;
     const { accuracy } = report;
     const loss = Number.isFinite(report.loss) ? report.loss : null;
     this.#emit({ type: "evaluated", epoch: evaluation.epoch, loss, accuracy, best, countsForPlateau });
-    if (drop !== undefined) {
-      const atEpoch = evaluation.epoch;
-      this.asynchrony.drop(drop.factor, { atEpoch, reason: "plateau" });
-      this.#emitDrop(atEpoch, drop.factor, null);
-    }
+    if (drop !== undefined)
+      this.counting.rate.dropAtPlateau(drop.factor, evaluation.epoch, this.counting.epochsPassed);
     if (stop !== undefined) this.#endTraining(stop, nowMs);
     return best;
   }
@@ -264,81 +279,52 @@ export class CoordinatorCore implements CoordinatorView {
       this.ledger?.renewLeases(nowMs);
     }
     this.#tickedMs = nowMs;
-    for (const member of this.membership.sweep(nowMs, this.job.cluster.memberTimeoutMs)) {
+    this.goOn(nowMs);
+    for (const member of this.membership.sweep(nowMs, (one) => timeoutMsOf(this.job, one))) {
       this.#lose(member, "dead", nowMs);
     }
+    // Workers can't push while slices are away.
+    if (!this.servers.isReachable) this.ledger?.renewLeases(nowMs);
     for (const lease of this.ledger?.expire(nowMs) ?? []) {
       const { memberId, epoch, batches } = lease;
       this.asynchrony.lost(memberId);
       this.#emit({ type: "leaseExpired", memberId, epoch, batchesReturned: batches.length });
     }
     this.#checkDrained(nowMs);
-    const waited = this.#waits.exceeded(this.lifecycle, this.membership, nowMs);
+    const waited =
+      this.#waits.exceeded(this.lifecycle, this.membership, nowMs, this.control.paused) ??
+      (this.initialized ? this.servers.exceededWait(nowMs) : undefined);
     if (waited !== undefined) this.fail(waited, nowMs);
-    if (this.lifecycle.kind === "training") this.#emit({ type: "progress", ...progressOf(this, nowMs) });
-  }
-
-  #countBatch(ledger: Ledger, memberId: string, epoch: number, report: BatchReport, nowMs: number): void {
-    if (report.outcome === "applied") {
-      const examples = examplesOfBatch(ledger.options, report.batch) - report.unreadableExamples;
-      this.figures.add({ ...report, examples }, nowMs);
-      this.#guard(report.loss, nowMs);
-    } else if (report.outcome === "refused") {
-      this.#emit({ type: "batchRefused", epoch, batch: report.batch, memberId });
-      this.#guard(undefined, nowMs);
-    }
-  }
-
-  /** The divergence guard takes in a batch, while training goes on. */
-  #guard(loss: number | undefined, nowMs: number): void {
     if (this.lifecycle.kind !== "training") return;
-    const atEpoch = this.ledger?.progress().epochsPassed ?? 0;
-    const divergence = this.asynchrony.observe(loss, atEpoch);
-    if (divergence === undefined) return;
-    const { figures, factor } = divergence;
-    if (factor !== undefined) this.#emitDrop(atEpoch, factor, figures);
-    else this.fail(divergenceMessage(figures, this.learningRate()), nowMs);
+    for (const event of progressEvents(this, nowMs)) this.#emit(event);
   }
 
-  #emitDrop(epoch: number, factor: number, divergence: DivergenceFigures | null): void {
-    const { revision } = this.schedule;
-    const reason = divergence === null ? "plateau" : "divergence";
-    const learningRate = this.learningRate();
-    this.#emit({ type: "learningRateDropped", epoch, factor, learningRate, revision, reason, divergence });
-  }
-
-  /** Momentum and rate follow the workers that train, and the warm start the batches counted. */
   #adapt(): void {
-    if (this.lifecycle.kind !== "training" || this.ledger === undefined) return;
-    const { batchesApplied, batchesRefused, batchesSkipped } = this.ledger.progress();
-    const counted = batchesApplied + batchesRefused + batchesSkipped;
-    const choice = this.asynchrony.adapt(counted, this.membership.present("worker").length);
-    if (choice === undefined) return;
-    const { revision } = this.schedule;
-    this.#emit({ type: "asynchronyChosen", reason: "workers", revision, ...choice });
+    if (this.lifecycle.kind !== "training") return;
+    this.counting.adapt(this.membership.present("worker").length);
   }
 
-  #rateOfOneWorker(): number {
-    const { learningRate, training } = this.job;
-    const epochsPassed = this.ledger?.progress().epochsPassed ?? 0;
-    return learningRateAt(learningRate, epochsPassed, training.epochs) * this.schedule.dropFactor;
+  #beginResumed(plan: ResumePlan, manifest: Manifest, data: DataFacts, nowMs: number): ClusterLayout {
+    const { layout, ledger } = plan.begin(this.job, manifest, data);
+    this.servers.begin(layout);
+    this.counting.ledger = ledger;
+    this.takeTraining(plan.training, false, nowMs);
+    this.trainingStartMs ??= nowMs;
+    this.evaluations.rewind(this.counting.epochsPassed);
+    this.#emit(plan.event(this.counting.epochsPassed));
+    return layout;
   }
 
-  #emitEpoch(epoch: number): void {
-    const record = this.ledger?.epochRecord(epoch);
-    if (record === undefined) return;
-    const { batches, applied, refused, skipped, examplesApplied } = record;
-    this.#emit({ type: "epochCompleted", epoch, batches, applied, refused, skipped, examplesApplied });
-  }
-
-  /** Asks for a validation each time that `evaluation.everyEpochs` have passed; the last one is the final's. */
-  #askForEvaluation(): void {
-    const progress = this.ledger?.progress();
-    if (progress === undefined || progress.finished || this.lifecycle.kind !== "training") return;
-    const passed = Math.floor(progress.epochsPassed / this.job.evaluation.everyEpochs);
-    if (passed <= this.#evaluationsPassed) return;
-    this.#evaluationsPassed = passed;
-    this.evaluations.ask("validation", progress.epochsPassed);
+  /** Training had ended with all epochs, and now batches are pending again. */
+  #reopen(nowMs: number): void {
+    const { lifecycle, ledger } = this;
+    if (lifecycle.kind !== "draining" && lifecycle.kind !== "evaluating") return;
+    if (lifecycle.reason !== "epochs" || ledger === undefined || ledger.progress().finished) return;
+    ledger.resumeLeasing();
+    this.evaluations.close();
+    this.#roundsClosed = false;
+    this.trainingEndMs = undefined;
+    this.#advance({ kind: "reopened" }, nowMs);
   }
 
   #endTraining(reason: "epochs" | "targetAccuracy" | "earlyStopping", nowMs: number): void {
@@ -368,13 +354,15 @@ export class CoordinatorCore implements CoordinatorView {
     this.#emit({ type: "memberLeft", memberId, role, how, batchesReturned });
     this.#adapt();
     if (role === "server") {
-      const what = how === "dead" ? `was not heard of for ${this.job.cluster.memberTimeoutMs} ms` : "left";
-      this.fail(
-        `${memberId} at ${member.address} ${what}, and its slices are lost with it; start the job again`,
-        nowMs,
-      );
+      this.servers.lose(memberId, this.initialized);
+      if (!this.initialized) this.#forgetWorkers(nowMs);
     }
     this.#checkDrained(nowMs);
+  }
+
+  /** Whoever has sent initial weights has sent them to a server that is gone: all must join, and send them, again. */
+  #forgetWorkers(nowMs: number): void {
+    for (const { memberId } of this.membership.present("worker")) this.leave(memberId, nowMs);
   }
 
   #announceJoin({ memberId, role, name }: Member): void {

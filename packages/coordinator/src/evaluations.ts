@@ -2,6 +2,7 @@ import { DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import { type BestState, type Figures, initBest, monitoredValue, observeBest } from "./best.ts";
 import { type EarlyStoppingState, initEarlyStopping, observeEarlyStopping } from "./early-stopping.ts";
+import type { LedgerProgress } from "./ledger-types.ts";
 import { initPlateau, observePlateau, type PlateauDrop, type PlateauState } from "./plateau.ts";
 import { evaluationCounts, type ScheduleState } from "./schedule.ts";
 
@@ -27,8 +28,8 @@ export interface Verdict {
   readonly repeated: boolean;
   readonly best: boolean;
   readonly countsForPlateau: boolean;
-  readonly drop: PlateauDrop | undefined;
-  readonly stop: "targetAccuracy" | "earlyStopping" | undefined;
+  readonly drop?: PlateauDrop | undefined;
+  readonly stop?: "targetAccuracy" | "earlyStopping" | undefined;
 }
 
 /** Everything about evaluations as plain data for JSON. */
@@ -38,6 +39,12 @@ export interface EvaluationsSnapshot {
   readonly plateau: PlateauState | null;
   readonly earlyStopping: EarlyStoppingState | null;
   readonly latest: Figures | null;
+  /** For a report that comes a second time, because its answer was lost. */
+  readonly lastVerdict: Verdict | null;
+  /** Multiples of `evaluation.everyEpochs` that have passed with one asked for. */
+  readonly passed: number;
+  /** Asked for and not measured. */
+  readonly open: readonly Evaluation[];
 }
 
 /**
@@ -47,6 +54,7 @@ export interface EvaluationsSnapshot {
 export class Evaluations {
   readonly #job: Job;
   #asked = 0;
+  #passed = 0;
   /** Asked for and not measured, by id. */
   readonly #open = new Map<number, Evaluation>();
   #lastVerdict: Verdict | undefined;
@@ -61,6 +69,23 @@ export class Evaluations {
     const { earlyStopping } = job.training;
     this.#plateau = plateau === undefined ? null : initPlateau(plateau);
     this.#earlyStopping = earlyStopping === undefined ? null : initEarlyStopping(earlyStopping);
+  }
+
+  /**
+   * Goes on where a snapshot was taken. An evaluation whose report was lost with the process is done again.
+   * @param carryOn whether what was asked for is still to be done
+   */
+  restore(snapshot: EvaluationsSnapshot, carryOn = true): void {
+    this.#asked = snapshot.evaluationsAsked;
+    this.#passed = snapshot.passed;
+    this.#best = snapshot.best;
+    if (this.#plateau !== null) this.#plateau = snapshot.plateau ?? this.#plateau;
+    if (this.#earlyStopping !== null) this.#earlyStopping = snapshot.earlyStopping ?? this.#earlyStopping;
+    this.#latest = snapshot.latest;
+    this.#lastVerdict = carryOn ? (snapshot.lastVerdict ?? undefined) : undefined;
+    this.#open.clear();
+    for (const evaluation of carryOn ? snapshot.open : [])
+      this.#open.set(evaluation.evaluationId, evaluation);
   }
 
   /** The evaluation to do now. */
@@ -81,6 +106,20 @@ export class Evaluations {
   /** Epoch of the best validation. */
   get bestEpoch(): number | null {
     return this.#best.best?.epoch ?? null;
+  }
+
+  /** Asks for a validation each time that `evaluation.everyEpochs` have passed; the last one is the final's. */
+  askIfDue(progress: LedgerProgress | undefined): void {
+    if (progress === undefined || progress.finished) return;
+    const passed = Math.floor(progress.epochsPassed / this.#job.evaluation.everyEpochs);
+    if (passed <= this.#passed) return;
+    this.#passed = passed;
+    this.ask("validation", progress.epochsPassed);
+  }
+
+  /** Training went back to where so many epochs had passed: what comes after is measured again. */
+  rewind(epochsPassed: number): void {
+    this.#passed = Math.min(this.#passed, Math.floor(epochsPassed / this.#job.evaluation.everyEpochs));
   }
 
   ask(kind: Evaluation["kind"], epoch: number): void {
@@ -140,6 +179,9 @@ export class Evaluations {
       plateau: this.#plateau,
       earlyStopping: this.#earlyStopping,
       latest: this.#latest,
+      lastVerdict: this.#lastVerdict ?? null,
+      passed: this.#passed,
+      open: [...this.#open.values()],
     };
   }
 

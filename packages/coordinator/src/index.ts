@@ -20,7 +20,4 @@ export {
 } from "./leader-lock.ts";
 export { awaitLeadership, keepLeadership, type LeadershipOptions } from "./leadership.ts";
 export { LmdbJobStore } from "./lmdb-store.ts";
-export type { NatsOptions } from "./nats-connection.ts";
-export { NatsEventBus, type NatsEventBusOptions } from "./nats-event-bus.ts";
-export { NatsJobStore } from "./nats-job-store.ts";
 export { type CoordinatorOptions, runCoordinator } from "./run-coordinator.ts";

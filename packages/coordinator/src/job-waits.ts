@@ -1,6 +1,15 @@
 import type { Job } from "@downpour/job";
 import type { Lifecycle } from "./lifecycle.ts";
-import type { Membership } from "./membership.ts";
+import type { Member, Membership } from "./membership.ts";
+
+/** A server whose slices have replicas is taken for dead when it was not heard for so long. */
+const replicatedTimeoutMs = 3000;
+
+/** With replicas a server that died must be missed soon: its slices have another primary to go on with. */
+export function timeoutMsOf({ cluster }: Job, { role }: Member): number {
+  const { memberTimeoutMs, replicas } = cluster;
+  return role === "server" && replicas > 0 ? Math.min(memberTimeoutMs, replicatedTimeoutMs) : memberTimeoutMs;
+}
 
 /** How long a job has been waiting for members without which it can't go on. */
 export class JobWaits {
@@ -27,8 +36,11 @@ export class JobWaits {
     this.#evaluatorSeenMs = nowMs;
   }
 
-  /** Why the job has waited too long, for people; undefined while it has not. */
-  exceeded(lifecycle: Lifecycle, membership: Membership, nowMs: number): string | undefined {
+  /**
+   * Why the job has waited too long, for people; undefined while it has not.
+   * @param paused nobody has to train now: a job may be paused for as long as people like, also without workers
+   */
+  exceeded(lifecycle: Lifecycle, membership: Membership, nowMs: number, paused = false): string | undefined {
     const { startTimeoutMs, servers } = this.#job.cluster;
     const seconds = startTimeoutMs / 1000;
     if (lifecycle.kind === "waitingForServers" && nowMs - this.#sinceMs >= startTimeoutMs) {
@@ -42,7 +54,7 @@ export class JobWaits {
     if (lifecycle.kind === "waitingForWorkers" && nowMs - this.#sinceMs >= startTimeoutMs) {
       return `no worker was ready within ${seconds} s; look at the workers' logs, or raise cluster.startTimeoutMs`;
     }
-    const training = lifecycle.kind === "training";
+    const training = lifecycle.kind === "training" && !paused;
     if (!training || membership.present("worker").length > 0) this.#workerSeenMs = nowMs;
     if (nowMs - this.#workerSeenMs >= startTimeoutMs) {
       return `no worker has been there for ${seconds} s; start the job again with one at least`;

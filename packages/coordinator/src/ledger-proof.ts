@@ -4,12 +4,12 @@ import type { Lease } from "./ledger-types.ts";
 
 /**
  * Proves one epoch's account: the bitmaps do not overlap, applied + refused + skipped + pending is every batch,
- * and each pending batch is queued or in a lease, once, while no settled batch is either. Examples are missing only
- * from batches that were applied or refused.
+ * and each pending batch is queued or in a lease, once, while no settled batch is either; a backup holds nothing but what
+ * its lease holds. Examples are missing only from batches that were applied or refused.
  *
  * @throws DownpourError internal naming the epoch and the numbers
  */
-export function proveEpoch(book: EpochBook, leases: Iterable<Lease>): void {
+export function proveEpoch(book: EpochBook, leases: readonly Lease[]): void {
   const { epoch, batchCount } = book;
   const settled = new Uint8Array(batchCount);
   for (const bitmap of [book.applied, book.refused, book.skipped]) {
@@ -32,6 +32,10 @@ export function proveEpoch(book: EpochBook, leases: Iterable<Lease>): void {
   for (const lease of leases) {
     if (lease.epoch !== epoch) continue;
     if (lease.batches.length === 0) fail(epoch, `lease ${lease.leaseId} is empty`);
+    if (lease.backupOf !== undefined) {
+      proveBackup(lease, leases);
+      continue;
+    }
     for (const batch of lease.batches) held[batch] = (held[batch] ?? 0) + 1;
   }
   let pending = 0;
@@ -51,6 +55,13 @@ export function proveEpoch(book: EpochBook, leases: Iterable<Lease>): void {
         `${pending} pending is ${sum}, not ${batchCount}`,
     );
   }
+}
+
+function proveBackup({ leaseId, epoch, batches, backupOf }: Lease, leases: readonly Lease[]): void {
+  const of = leases.find((other) => other.leaseId === backupOf);
+  const holds = of?.epoch === epoch && of.backupOf === undefined ? of.batches : [];
+  const odd = batches.find((batch) => !holds.includes(batch));
+  if (odd !== undefined) fail(epoch, `lease ${leaseId} holds batch ${odd}, which lease ${backupOf} does not`);
 }
 
 function fail(epoch: number, what: string): never {

@@ -13,7 +13,10 @@ export interface LedgerOptions {
   shardBatches: number;
   /** Passes over the training split, at least 1. */
   epochs: number;
-  /** A lease that is neither reported on nor extended for so long can be expired, in milliseconds. */
+  /**
+   * A lease that is neither reported on nor extended for so long can be expired, in milliseconds, while nothing is known
+   * of how long its member's steps take.
+   */
   leaseMs: number;
   /**
    * Epochs that may be under way at once: those from the lowest unfinished one on. Servers keep the push ids of
@@ -33,6 +36,8 @@ export interface Lease {
   readonly batches: readonly number[];
   /** From this time on `expire` takes the lease away, in the clock of `nowMs`. */
   readonly deadlineMs: number;
+  /** The lease of a straggler, whose batches these are too; whoever is first with a batch has it. */
+  readonly backupOf?: number | undefined;
 }
 
 /** Answer to a request for work. */
@@ -141,7 +146,7 @@ export interface EpochExceptions {
 
 /** The ledger as plain data for JSON. */
 export interface LedgerSnapshot {
-  readonly format: 2;
+  readonly format: 3;
   readonly options: Required<LedgerOptions>;
   /** Epochs below this one are complete; all their batches were applied whole, except for `exceptions`. */
   readonly completedEpochs: number;
@@ -149,6 +154,8 @@ export interface LedgerSnapshot {
   readonly open: readonly EpochSnapshot[];
   readonly leases: readonly Lease[];
   readonly nextLeaseId: number;
+  /** Leases below this id are from before a roll-back: what is reported under them does not count. */
+  readonly leasesFrom: number;
   readonly leasingStopped: boolean;
 }
 

@@ -105,7 +105,8 @@ class Play {
       const holders = this.ledger
         .openLeases()
         .filter((lease) => lease.epoch === answer.lease.epoch && lease.batches.includes(batch));
-      expect(holders).toHaveLength(1);
+      expect(holders).toHaveLength(answer.lease.backupOf === undefined ? 1 : 2);
+      expect(new Set(holders.map((lease) => lease.memberId)).size).toBe(holders.length);
     }
     this.given.push(answer.lease);
     return true;
@@ -136,7 +137,7 @@ class Play {
   returnBatch(lease: Lease, batch: number): void {
     const leased = this.ledger.progress().batchesLeased;
     const open = this.ledger.openLeases().find((l) => l.leaseId === lease.leaseId);
-    const holds = open?.batches.includes(batch) ?? false;
+    const holds = open?.backupOf === undefined && (open?.batches.includes(batch) ?? false);
     const valid = this.ledger.returnBatch(lease.memberId, lease.leaseId, lease.epoch, batch, this.nowMs);
     expect(valid).toBe(open !== undefined);
     expect(this.ledger.progress().batchesLeased).toBe(leased - Number(holds));

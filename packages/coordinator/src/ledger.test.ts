@@ -499,7 +499,7 @@ describe("Ledger: snapshots and proof", () => {
     const twice = open.map((book) => ({ ...book, refused: "AQ==" }));
     expect(() => Ledger.restore({ ...snapshot, open: twice })).toThrow("batch 0 has two outcomes");
     expect(() => Ledger.restore({ ...snapshot, open: [] })).toThrow("epoch 0 is not open in the ledger");
-    expect(() => Ledger.restore({ ...snapshot, format: 1 as 2 })).toThrow("has format 1; expected 2");
+    expect(() => Ledger.restore({ ...snapshot, format: 1 as 3 })).toThrow("has format 1; expected 3");
   });
 
   it.each(["exampleCount", "batchSize", "shardBatches", "epochs", "leaseMs", "openEpochsMax"])(

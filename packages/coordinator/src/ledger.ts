@@ -1,5 +1,6 @@
 import { DownpourError } from "@downpour/errors";
 import { EpochBook } from "./epoch-book.ts";
+import { LeaseBook, type OpenLease } from "./lease-book.ts";
 import { accountOf, batchesPerEpochOf, examplesOfBatch, progressOf } from "./ledger-account.ts";
 import { proveEpoch } from "./ledger-proof.ts";
 import {
@@ -15,12 +16,7 @@ import {
   type ReportResult,
   type UnreadableInBatch,
 } from "./ledger-types.ts";
-
-/** A lease as the ledger keeps it; `batches` shrinks as batches are settled. */
-interface OpenLease extends Lease {
-  batches: number[];
-  deadlineMs: number;
-}
+import { StepTimes } from "./step-times.ts";
 
 /**
  * The data ledger: every batch of every epoch ends exactly once as applied, refused or skipped, whoever trains
@@ -36,7 +32,11 @@ interface OpenLease extends Lease {
  * - `refused` and `skipped` count only under the open lease that holds the batch: another member may be about
  *   to apply it.
  * - Examples that could not be read are left out of their batch, and counted with the report that counts.
- * - Deadlines are enforced by `expire` alone. Until it is called a late report still extends its lease.
+ * - Deadlines are enforced by `expire` alone. Until it is called a late report still extends its lease. They adapt to
+ *   how long a member's steps take ({@link StepTimes}).
+ * - A member that would have to wait gets the batches of a straggler, a second time: whoever applies one first has it.
+ * - After a roll-back (`rollBackLedger`) epochs that were complete may be open again, and later ones may be begun already.
+ *   Nothing of those is leased before all but `openEpochsMax` - 1 of the epochs below are complete.
  *
  * Store a snapshot before an answer leaves the process: lease ids and what was counted must not be forgotten.
  */
@@ -49,13 +49,15 @@ export class Ledger {
   /** Epochs `#completedEpochs` to `#nextEpoch - 1`. */
   #books = new Map<number, EpochBook>();
   #nextEpoch = 0;
-  #leases = new Map<number, OpenLease>();
-  #nextLeaseId = 1;
+  #leases = new LeaseBook(1);
+  #leasesFrom = 1;
+  readonly stepTimes: StepTimes;
   #leasingStopped = false;
 
   private constructor(options: LedgerOptions) {
     this.options = checkLedgerOptions(options);
     this.batchesPerEpoch = batchesPerEpochOf(options);
+    this.stepTimes = new StepTimes(options.leaseMs);
   }
 
   /** A ledger in which nothing was done. Throws invalidArgument for options out of bounds. */
@@ -68,8 +70,8 @@ export class Ledger {
    * @throws DownpourError corruptData for another format; internal when its numbers do not add up
    */
   static restore(snapshot: LedgerSnapshot): Ledger {
-    if (snapshot.format !== 2) {
-      throw new DownpourError("corruptData", `the stored ledger has format ${snapshot.format}; expected 2`);
+    if (snapshot.format !== 3) {
+      throw new DownpourError("corruptData", `the stored ledger has format ${snapshot.format}; expected 3`);
     }
     const ledger = new Ledger(snapshot.options);
     ledger.#completedEpochs = snapshot.completedEpochs;
@@ -78,10 +80,8 @@ export class Ledger {
     for (const stored of snapshot.open) {
       ledger.#books.set(stored.epoch, new EpochBook(stored.epoch, ledger.batchesPerEpoch, stored));
     }
-    for (const lease of snapshot.leases) {
-      ledger.#leases.set(lease.leaseId, { ...lease, batches: [...lease.batches] });
-    }
-    ledger.#nextLeaseId = snapshot.nextLeaseId;
+    ledger.#leases = new LeaseBook(snapshot.nextLeaseId, snapshot.leases);
+    ledger.#leasesFrom = snapshot.leasesFrom;
     ledger.#leasingStopped = snapshot.leasingStopped;
     ledger.prove();
     return ledger;
@@ -90,45 +90,40 @@ export class Ledger {
   /** All of it as plain data for JSON: at most half a byte or so per batch of the open epochs. */
   snapshot(): LedgerSnapshot {
     return {
-      format: 2,
+      format: 3,
       options: this.options,
       completedEpochs: this.#completedEpochs,
       exceptions: [...this.#exceptions.values()],
       open: [...this.#books.values()].map((book) => book.snapshot()),
       leases: this.openLeases(),
-      nextLeaseId: this.#nextLeaseId,
+      nextLeaseId: this.#leases.nextLeaseId,
+      leasesFrom: this.#leasesFrom,
       leasingStopped: this.#leasingStopped,
     };
   }
 
-  /** Leases the next shard to a member, which may hold more than one. */
-  acquire(memberId: string, nowMs: number): LeaseAnswer {
+  /**
+   * Leases the next shard to a member, which may hold more than one.
+   * @param takeOver whether it may get a straggler's batches where it would have to wait otherwise
+   */
+  acquire(memberId: string, nowMs: number, takeOver = true): LeaseAnswer {
     if (this.#leasingStopped || this.#completedEpochs === this.options.epochs) return { kind: "finished" };
-    let book = this.#lowestQueued();
-    if (book === undefined) {
-      if (this.#nextEpoch === this.options.epochs) {
-        return { kind: "wait", reason: `the last ${this.#leasedCount()} batches are leased to others` };
-      }
-      if (this.#nextEpoch >= this.#completedEpochs + this.options.openEpochsMax) {
-        return {
-          kind: "wait",
-          reason:
-            `epoch ${this.#completedEpochs} has leased batches that are not settled, and no more than ` +
-            `${this.options.openEpochsMax} epochs may be open`,
-        };
-      }
-      book = this.#openEpoch();
+    const book = this.#lowestQueued() ?? (this.#mayOpenEpoch() ? this.#openEpoch() : undefined);
+    if (book !== undefined) {
+      const batches = book.takeShard(this.options.shardBatches);
+      return this.#lease(memberId, { epoch: book.epoch, batches }, nowMs);
     }
-    const lease: OpenLease = {
-      leaseId: this.#nextLeaseId,
-      memberId,
-      epoch: book.epoch,
-      batches: book.takeShard(this.options.shardBatches),
-      deadlineMs: nowMs + this.options.leaseMs,
-    };
-    this.#nextLeaseId += 1;
-    this.#leases.set(lease.leaseId, lease);
-    return { kind: "lease", lease: copyOf(lease) };
+    const straggling = takeOver ? this.#straggling(memberId, nowMs) : undefined;
+    if (straggling !== undefined) {
+      const { epoch, batches, leaseId } = straggling;
+      return this.#lease(memberId, { epoch, batches: [...batches], backupOf: leaseId }, nowMs);
+    }
+    const last = this.#completedEpochs + this.options.openEpochsMax >= this.options.epochs;
+    const reason = last
+      ? `the last ${this.#leases.batchCount} batches are leased to others`
+      : `epoch ${this.#completedEpochs} has leased batches that are not settled, and no more than ` +
+        `${this.options.openEpochsMax} epochs may be open`;
+    return { kind: "wait", reason };
   }
 
   /**
@@ -138,6 +133,7 @@ export class Ledger {
    */
   report(memberId: string, leaseId: number, epoch: number, end: BatchEnd, nowMs: number): ReportResult {
     const { batch, outcome } = end;
+    if (leaseId < this.#leasesFrom) return { counted: false, leaseValid: false };
     this.#checkEnd(epoch, end);
     const leaseValid = this.extend(memberId, leaseId, nowMs);
     if (epoch < this.#completedEpochs) return { ...this.#reclassify(epoch, end), leaseValid };
@@ -152,7 +148,7 @@ export class Ledger {
     if (before === "refused" || before === "skipped") {
       return { counted: true, leaseValid, reclassifiedFrom: before };
     }
-    this.#takeFromLease(epoch, batch);
+    this.#leases.settle(epoch, batch);
     if (book.pendingCount > 0) return { counted: true, leaseValid };
     this.#closeCompleted();
     return { counted: true, leaseValid, epochCompleted: epoch };
@@ -164,12 +160,14 @@ export class Ledger {
    * @throws DownpourError invalidArgument as {@link report}
    */
   returnBatch(memberId: string, leaseId: number, epoch: number, batch: number, nowMs: number): boolean {
+    if (leaseId < this.#leasesFrom) return false;
     this.#checkEnd(epoch, { batch, outcome: "skipped" });
     if (!this.extend(memberId, leaseId, nowMs)) return false;
     const held = this.#leases.get(leaseId);
     if (held?.epoch !== epoch || !held.batches.includes(batch)) return true;
-    this.#takeFromLease(epoch, batch);
-    this.#book(epoch).giveBackOne(batch, this.options.shardBatches);
+    if (this.#leases.giveBackOne(held, batch)) {
+      this.#book(epoch).giveBackOne(batch, this.options.shardBatches);
+    }
     return true;
   }
 
@@ -177,13 +175,17 @@ export class Ledger {
   extend(memberId: string, leaseId: number, nowMs: number): boolean {
     const lease = this.#leases.get(leaseId);
     if (lease?.memberId !== memberId) return false;
-    lease.deadlineMs = Math.max(lease.deadlineMs, nowMs + this.options.leaseMs);
+    lease.deadlineMs = Math.max(lease.deadlineMs, nowMs + this.stepTimes.leaseMsOf(memberId));
+    lease.heardMs = nowMs;
     return true;
   }
 
   /** Gives every lease its full time from now on: after a time in which members could not report. */
   renewLeases(nowMs: number): void {
-    for (const lease of this.#leases.values()) lease.deadlineMs = nowMs + this.options.leaseMs;
+    for (const lease of this.#leases.all) {
+      lease.deadlineMs = nowMs + this.stepTimes.leaseMsOf(lease.memberId);
+      lease.heardMs = nowMs;
+    }
   }
 
   /** Ends a lease; its unfinished batches go back to the queue. Nothing happens if it is gone already. */
@@ -194,16 +196,21 @@ export class Ledger {
 
   /** Ends all leases of a member that is dead or leaves. Returns how many batches went back to the queue. */
   releaseMember(memberId: string): number {
-    const leases = [...this.#leases.values()].filter((lease) => lease.memberId === memberId);
-    for (const lease of leases) this.#endLease(lease);
-    return leases.reduce((sum, lease) => sum + lease.batches.length, 0);
+    const leases = this.#leases.all.filter((lease) => lease.memberId === memberId);
+    this.stepTimes.forget(memberId);
+    return leases.reduce((sum, lease) => sum + this.#endLease(lease), 0);
   }
 
   /** Ends the leases whose deadline has come, and returns them; their batches went back to the queue. */
   expire(nowMs: number): Lease[] {
-    const late = [...this.#leases.values()].filter((lease) => lease.deadlineMs <= nowMs);
+    const late = this.#leases.all.filter((lease) => lease.deadlineMs <= nowMs);
     for (const lease of late) this.#endLease(lease);
     return late.map(copyOf);
+  }
+
+  /** Leases go on after {@link stopLeasing}: a roll-back left work to do. */
+  resumeLeasing(): void {
+    this.#leasingStopped = false;
   }
 
   /** Drains: `acquire` answers `finished` from now on; open leases may still report. */
@@ -213,7 +220,7 @@ export class Ledger {
 
   /** Open leases, oldest first. */
   openLeases(): readonly Lease[] {
-    return [...this.#leases.values()].map(copyOf);
+    return this.#leases.all.map(copyOf);
   }
 
   /** Where the ledger stands now. */
@@ -224,7 +231,7 @@ export class Ledger {
       this.#completedEpochs,
       this.#completedEpochs - this.#exceptions.size,
       epochs.map((epoch) => this.epochRecord(epoch)),
-      this.#leasedCount(),
+      this.#leases.batchCount,
     );
   }
 
@@ -250,8 +257,8 @@ export class Ledger {
    * @throws DownpourError internal naming the epoch and the numbers
    */
   prove(): void {
-    for (const book of this.#books.values()) proveEpoch(book, this.#leases.values());
-    for (const lease of this.#leases.values()) this.#book(lease.epoch);
+    for (const book of this.#books.values()) proveEpoch(book, this.#leases.all);
+    for (const lease of this.#leases.all) this.#book(lease.epoch);
     for (let epoch = this.#completedEpochs; epoch < this.#nextEpoch; epoch += 1) this.#book(epoch);
     const opened = this.#completedEpochs + this.#books.size;
     if (opened !== this.#nextEpoch || this.#nextEpoch > this.options.epochs) {
@@ -264,8 +271,40 @@ export class Ledger {
   }
 
   #lowestQueued(): EpochBook | undefined {
-    for (const book of this.#books.values()) if (book.hasQueued()) return book;
+    for (const book of this.#books.values()) {
+      if (book.epoch < this.#openEnd && book.hasQueued()) return book;
+    }
     return undefined;
+  }
+
+  /** Epochs from here on are neither leased nor reported. */
+  get #openEnd(): number {
+    return Math.min(this.options.epochs, this.#completedEpochs + this.options.openEpochsMax);
+  }
+
+  #mayOpenEpoch(): boolean {
+    return this.#nextEpoch < this.#openEnd;
+  }
+
+  #lease(
+    memberId: string,
+    facts: Pick<OpenLease, "epoch" | "batches" | "backupOf">,
+    nowMs: number,
+  ): LeaseAnswer {
+    const deadlineMs = nowMs + this.stepTimes.leaseMsOf(memberId);
+    return {
+      kind: "lease",
+      lease: copyOf(this.#leases.open({ ...facts, memberId, deadlineMs, heardMs: nowMs })),
+    };
+  }
+
+  /** Another member's lease on which nothing has been reported for long, and that has no backup; lowest epoch first. */
+  #straggling(memberId: string, nowMs: number): OpenLease | undefined {
+    const heardBefore = nowMs - this.stepTimes.patienceMs();
+    return this.#leases.all
+      .filter((lease) => lease.memberId !== memberId && lease.backupOf === undefined)
+      .filter((lease) => lease.heardMs <= heardBefore && this.#leases.backupOf(lease) === undefined)
+      .sort((a, b) => a.epoch - b.epoch || a.heardMs - b.heardMs)[0];
   }
 
   #openEpoch(): EpochBook {
@@ -306,19 +345,11 @@ export class Ledger {
     return { counted: true, reclassifiedFrom: before };
   }
 
-  #takeFromLease(epoch: number, batch: number): void {
-    for (const lease of this.#leases.values()) {
-      const at = lease.epoch === epoch ? lease.batches.indexOf(batch) : -1;
-      if (at < 0) continue;
-      lease.batches.splice(at, 1);
-      if (lease.batches.length === 0) this.#leases.delete(lease.leaseId);
-      return;
-    }
-  }
-
-  #endLease(lease: OpenLease): void {
-    this.#leases.delete(lease.leaseId);
-    this.#book(lease.epoch).giveBack(lease.batches);
+  /** Returns how many batches went back to the queue. */
+  #endLease(lease: OpenLease): number {
+    const batches = this.#leases.end(lease);
+    this.#book(lease.epoch).giveBack(batches);
+    return batches.length;
   }
 
   #book(epoch: number): EpochBook {
@@ -327,14 +358,8 @@ export class Ledger {
     throw new DownpourError("internal", `epoch ${epoch} is not open in the ledger`, { facts: { epoch } });
   }
 
-  #leasedCount(): number {
-    let count = 0;
-    for (const lease of this.#leases.values()) count += lease.batches.length;
-    return count;
-  }
-
   #checkEnd(epoch: number, { batch, unreadableExamples = 0 }: BatchEnd): void {
-    const epochEnd = Math.min(this.options.epochs, this.#completedEpochs + this.options.openEpochsMax);
+    const epochEnd = this.#openEnd;
     const inside = (value: number, end: number) => Number.isInteger(value) && value >= 0 && value < end;
     if (!inside(epoch, epochEnd) || !inside(batch, this.batchesPerEpoch)) {
       throw new DownpourError(
@@ -355,6 +380,7 @@ export class Ledger {
   }
 }
 
-function copyOf(lease: Lease): Lease {
-  return { ...lease, batches: [...lease.batches] };
+function copyOf({ leaseId, memberId, epoch, batches, deadlineMs, backupOf }: Lease): Lease {
+  const lease = { leaseId, memberId, epoch, batches: [...batches], deadlineMs };
+  return backupOf === undefined ? lease : { ...lease, backupOf };
 }

@@ -21,6 +21,8 @@ export type EndReason = "epochs" | "targetAccuracy" | "earlyStopping" | "stopped
  *   training --> draining: endTraining, stop
  *   draining --> evaluating: drained
  *   evaluating --> finished: evaluated
+ *   draining --> training: reopened
+ *   evaluating --> training: reopened
  *   waitingForServers --> finished: stop
  *   waitingForWorkers --> finished: stop
  *   waitingForServers --> failed: fail
@@ -55,6 +57,8 @@ export type LifecycleEvent =
   | { readonly kind: "stop" }
   /** No lease is open any more. */
   | { readonly kind: "drained" }
+  /** Slices went back to a checkpoint, and batches that had been trained are pending again. */
+  | { readonly kind: "reopened" }
   /** The final evaluation is reported. */
   | { readonly kind: "evaluated" }
   /** The job cannot go on; the message is for people. */
@@ -89,9 +93,11 @@ export function transition(state: Lifecycle, event: LifecycleEvent): Lifecycle {
       return illegal(state, event);
     case "draining":
       if (event.kind === "drained") return { kind: "evaluating", reason: state.reason };
+      if (event.kind === "reopened") return { kind: "training" };
       return illegal(state, event);
     case "evaluating":
       if (event.kind === "evaluated") return { kind: "finished", reason: state.reason };
+      if (event.kind === "reopened") return { kind: "training" };
       return illegal(state, event);
     case "finished":
     case "failed":

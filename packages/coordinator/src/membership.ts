@@ -160,10 +160,16 @@ export class Membership {
     return this.#gone(this.#move(memberId, "leave"));
   }
 
-  /** Takes for dead who was not heard for `timeoutMs` or longer, and returns those. */
-  sweep(nowMs: number, timeoutMs: number): Member[] {
-    const silent = this.present().filter((member) => nowMs - member.lastHeardMs >= timeoutMs);
-    return silent.map((member) => this.#gone(this.#move(member.memberId, "timeout")));
+  /** Takes for dead who was not heard for so long or longer, and returns those. */
+  sweep(nowMs: number, timeoutMs: number | ((member: Member) => number)): Member[] {
+    const limit = typeof timeoutMs === "number" ? () => timeoutMs : timeoutMs;
+    const silent = this.present().filter((member) => nowMs - member.lastHeardMs >= limit(member));
+    return silent.map((member) => this.declareDead(member.memberId));
+  }
+
+  /** Takes a member for dead, whatever was heard of it. Throws unknownMember for one that is gone already. */
+  declareDead(memberId: string): Member {
+    return this.#gone(this.#move(memberId, "timeout"));
   }
 
   get(memberId: string): Member | undefined {

@@ -14,6 +14,8 @@ export interface BatchReport extends Required<Omit<BatchEnd, "outcome">> {
   readonly loss: number;
   readonly stalenessMean: number;
   readonly stalenessMax: number;
+  /** Wall time of the step; 0 where it is not known. */
+  readonly stepMs: number;
 }
 
 /** Result of the final evaluation. */

@@ -10,11 +10,20 @@ import {
 } from "nats";
 import { isNameInUse, isNoStream, natsError } from "./nats-errors.ts";
 
+/** What this process shows to NATS and asks of it, each in PEM. */
+export interface NatsTls {
+  readonly ca: Buffer;
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+}
+
 export interface NatsOptions {
   /** Addresses of the server or of nodes of one cluster: `host:port` or `nats://host:port`. At least one. */
   readonly servers: readonly string[];
   /** The server's authorization token, where it asks for one. */
   readonly token?: string;
+  /** Certificates for mutual TLS; plain text when left out. */
+  readonly tls?: NatsTls;
   /** Copies of the state, each on another node: 1 (the default), or 3, which survive the loss of one. */
   readonly replicas?: 1 | 3;
   /** How long to try each address at the start; the default is 2,000. */
@@ -75,6 +84,7 @@ export class NatsConnection {
         name,
         servers: [...options.servers],
         ...(options.token === undefined ? {} : { token: options.token }),
+        ...(options.tls === undefined ? {} : { tls: tlsOptionsOf(options.tls) }),
         timeout: options.connectTimeoutMs ?? 2_000,
         maxReconnectAttempts: -1,
         pingInterval: pingIntervalMs,
@@ -222,6 +232,10 @@ function checkSettings(connection: NatsConnection, wanted: StreamSettings, actua
       { facts: { stream: wanted.name, setting } },
     );
   }
+}
+
+function tlsOptionsOf({ ca, certificate, key }: NatsTls): { ca: string; cert: string; key: string } {
+  return { ca: ca.toString(), cert: certificate.toString(), key: key.toString() };
 }
 
 function requestTimeoutOf(options: NatsOptions): number {

@@ -1,24 +1,26 @@
-import { appendFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/protocol";
+import { JobBoard } from "@downpour/tensorboard";
+import { highestEpoch, loadResumePlan, probeStore, storeFolderOf } from "./checkpoint-store.ts";
 import { CoordinatorCore } from "./coordinator-core.ts";
-import { InProcessEventBus } from "./event-bus.ts";
-import { isFinal } from "./lifecycle.ts";
-import { LmdbJobStore } from "./lmdb-store.ts";
-import { ServerLinks } from "./server-links.ts";
-import { ServerMonitor } from "./server-monitor.ts";
-import { coordinatorHandlers, type TimedEvent } from "./service.ts";
-import { StateKeeper } from "./state-keeper.ts";
+import { CoordinatorShell } from "./coordinator-shell.ts";
+import { EventFile } from "./event-history.ts";
+import { guardHandlers } from "./guard-handlers.ts";
+import { startLivePage } from "./live-page.ts";
+import { coordinatorReadings, EventCounts } from "./metrics.ts";
+import { coordinatorHandlers } from "./service.ts";
+import { openEmbeddedState, openNatsState, type StatePlace } from "./state-places.ts";
+import { fenceState, readStoredJob, storedManifest, storeJob } from "./stored-job.ts";
 import { summaryOf } from "./summary.ts";
 
 export interface CoordinatorOptions {
   readonly job: Job;
-  /** Folder for state, events and results; made where it does not exist. */
+  /** Folder for state, events and results; made where it does not exist. One that has a run of this job goes on with it. */
   readonly runDirectory: string;
   /** Address to listen on, reachable by all members. */
   readonly host: string;
@@ -29,106 +31,190 @@ export interface CoordinatorOptions {
   readonly signal: AbortSignal;
   /** Certificates and join token of the cluster; plain text, and nothing is checked, when left out. */
   readonly identity?: IdentityFiles | undefined;
-  /** Called once with host:port. */
+  /** Called once with host:port, when this coordinator leads. */
   readonly onListening: (address: string) => void;
+  /** Called once with the address of the live page, where the job has one. */
+  readonly onPage?: (url: string) => void;
+  /** Where metrics and health are shown; nowhere when left out. */
+  readonly metrics?: MetricsAddress | undefined;
+  /**
+   * Begin with a checkpoint instead of the state that is stored: the newest of the job's store that can be loaded, or the
+   * one named (its folder, or its name in the store). For the first start of a run only: a coordinator that is started
+   * again goes on with its state.
+   */
+  readonly resume?: true | { readonly checkpoint: string } | undefined;
 }
-
-/** The core gets the time so often, and state is stored as often. */
-const tickMs = 1000;
-
-/** After the job has ended, members get so long to hear of it and leave. */
-const farewellMs = 2500;
 
 const closeGraceMs = 500;
 
 /**
- * Runs the coordinator of one job until the job ends or `signal` aborts.
+ * Runs the coordinator of one job until the job ends, `signal` aborts, or another coordinator takes over. With
+ * `cluster.state: nats` it first waits, and answers nobody, while another leads.
  *
- * Writes `events.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/`.
+ * Writes `events.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/` or NATS.
  *
- * @throws jobFailed: the job failed; environment: the port is taken, the folder can't be
- * written, or a certificate or the token is no good
+ * @throws jobFailed: the job failed; usage: the run directory has another job, one that is over, or the checkpoint is of
+ * another; fenced: another coordinator has taken over; notFound, corruptData: the checkpoint can't be loaded; environment:
+ * the port is taken, a folder can't be written, or a certificate or the token is no good
  */
 export async function runCoordinator(options: CoordinatorOptions): Promise<void> {
   const { job, runDirectory, logger, signal } = options;
   const identity = await loadIdentity(options.identity, "coordinator");
   await mkdir(runDirectory, { recursive: true });
   if (signal.aborted) return;
-  const nowMs = () => performance.now();
-  const events = new InProcessEventBus<TimedEvent>();
-  const eventFile = join(runDirectory, "events.jsonl");
-  const ended = new AbortController();
-  const core = new CoordinatorCore(job, nowMs(), (event) => {
-    // Members that leave after the end are in the log.
-    if (ended.signal.aborted) return;
-    const timeMs = Date.now();
-    events.publish({ timeMs, event });
-    appendFileSync(eventFile, `${JSON.stringify({ timeMs, ...event })}\n`);
-    if (event.type === "ended") ended.abort();
-  });
-  const store = LmdbJobStore.open(join(runDirectory, "state"));
-  const keeper = new StateKeeper(store, core, logger);
-  const servers = new ServerLinks(job.cluster.requestTimeoutMs, logger, identity);
-  const monitor = new ServerMonitor(core, servers, logger, nowMs);
-  const monitoring = monitor.run(AbortSignal.any([signal, ended.signal]));
+  const checkpointFolder = storeFolderOf(job, runDirectory);
+  await probeStore(checkpointFolder);
+  const placeOptions = { job, runDirectory, identity, logger };
+  const place =
+    job.cluster.state === "nats" ? await openNatsState(placeOptions) : openEmbeddedState(placeOptions);
   try {
-    const handlers = coordinatorHandlers({ core, servers, monitor, events, runDirectory, logger, nowMs });
-    const serving = await serve(services.Coordinator.service, handlers, options.host, options.port, {
-      tls: identity.tls,
-      access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
+    const lockEpoch = await place.lead(signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      return undefined;
     });
-    logger.info({ address: serving.address }, "listening");
-    options.onListening(serving.address);
-    try {
-      await tickUntilEnd();
-      await farewell();
-      await writeResults();
-    } finally {
-      await serving.close(closeGraceMs);
-      if (identity.tls !== undefined) logger.info({ refusals: serving.refusals }, "closed");
-    }
+    if (!signal.aborted) await lead(lockEpoch);
   } finally {
-    // However it came to an end, the monitor must hear of it.
-    ended.abort();
-    servers.close();
-    await monitoring;
-    await keeper.keep();
-    await store.close();
-    await events.close();
+    await place.store.close();
   }
-  if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
 
-  async function tickUntilEnd(): Promise<void> {
-    while (!isFinal(core.lifecycle) && !signal.aborted) {
-      await sleep(tickMs, undefined, { signal: AbortSignal.any([signal, ended.signal]) }).catch(
-        () => undefined,
-      );
-      const present = core.membership.present().length;
-      core.tick(nowMs());
-      void monitor.closeRounds();
-      if (core.membership.present().length !== present) {
-        servers.announceMembers(core.membership.clientIds());
+  async function lead(lockEpoch: number | undefined): Promise<void> {
+    const nowMs = () => performance.now();
+    const { state, epochBase } = await readStoredJob(
+      place.store,
+      job,
+      options.resume !== undefined,
+      place.name,
+    );
+    const inStore = await highestEpoch(checkpointFolder);
+    const base = epochBase ?? inStore;
+    const before = state?.coordinatorEpoch ?? 0;
+    const coordinatorEpoch = lockEpoch === undefined ? Math.max(before, inStore) + 1 : base + lockEpoch;
+    const plan =
+      options.resume === undefined
+        ? undefined
+        : await loadResumePlan(
+            checkpointFolder,
+            job,
+            options.resume === true ? undefined : options.resume.checkpoint,
+          );
+    await storeJob(place.store, job, base);
+    // What an earlier coordinator wrote up to now counts; what it writes from now on is refused.
+    const fenced = await fenceState(place.store, coordinatorEpoch);
+    const events = await place.openEvents();
+    const file = new EventFile(join(runDirectory, "events.jsonl"));
+    const ended = new AbortController();
+    const counts = new EventCounts();
+    const board = job.logging.tensorboard
+      ? new JobBoard({
+          runDirectory,
+          batchesPerEpoch: () => core.ledger?.batchesPerEpoch,
+          onFailure: (err) => logger.warn({ err }, "no more is written for TensorBoard"),
+        })
+      : undefined;
+    const emit: ConstructorParameters<typeof CoordinatorCore>[2] = (event) => {
+      // Members that leave after the end are in the log.
+      if (ended.signal.aborted) return;
+      const timed = { timeMs: Date.now(), event };
+      counts.observe(event);
+      board?.take(timed.timeMs, event);
+      events.publish(timed);
+      file.append(timed);
+      if (event.type === "ended") ended.abort();
+    };
+    const goesOn = plan === undefined && fenced !== undefined;
+    const core: CoordinatorCore = goesOn
+      ? CoordinatorCore.restore(job, fenced.state, await storedManifest(place.store), nowMs(), emit)
+      : new CoordinatorCore(job, nowMs(), emit, plan);
+    const shell = new CoordinatorShell({
+      core,
+      store: place.store,
+      stateRevision: fenced?.revision,
+      coordinatorEpoch,
+      checkpointFolder,
+      identity,
+      logger,
+      emit,
+      nowMs,
+      ended: ended.signal,
+      signal,
+    });
+    let closePage = async () => {};
+    try {
+      await shell.start();
+      if (goesOn) emit({ type: "coordinatorStarted", coordinatorEpoch, state: core.lifecycle.kind });
+      logger.info({ coordinatorEpoch, state: core.lifecycle.kind }, "coordinator started");
+      const handlers = coordinatorHandlers({ ...shell.service, events, runDirectory });
+      const guarded = guardHandlers(handlers, () => place.leads() && !shell.isDeposed);
+      const serving = await serve(services.Coordinator.service, guarded, options.host, options.port, {
+        tls: identity.tls,
+        access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
+      });
+      logger.info({ address: serving.address }, "listening");
+      options.onListening(serving.address);
+      const read = () => coordinatorReadings(core, counts, serving.refusals, nowMs());
+      let endpoint: Awaited<ReturnType<typeof showMetrics>>;
+      try {
+        const { commands } = shell;
+        const { onPage } = options;
+        closePage = await startLivePage({
+          core,
+          events,
+          commands,
+          runDirectory,
+          identity,
+          logger,
+          nowMs,
+          onPage,
+        });
+        endpoint = await showMetrics(read);
+        await keepLeadingWhile(place, () => shell.run());
+        await writeResults(core);
+      } finally {
+        await endpoint?.close();
+        await serving.close(closeGraceMs);
+        if (identity.tls !== undefined) logger.info({ refusals: serving.refusals }, "closed");
       }
-      await keeper.keep();
+    } finally {
+      // However it came to an end, whoever follows the signal must hear of it.
+      ended.abort();
+      await closePage();
+      await shell.close();
+      await events.close();
+      file.close();
+      board?.close();
     }
+    if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
   }
 
-  /** Members learn of the end from their next heartbeat. */
-  async function farewell(): Promise<void> {
-    const endMs = nowMs() + farewellMs;
-    while (!signal.aborted && nowMs() < endMs && core.membership.clientIds().length > 0) {
-      await sleep(50);
-    }
-    // Servers do not leave, they only listen: one more heartbeat interval, and all have heard.
-    const restMs = Math.min(endMs - nowMs(), job.cluster.heartbeatIntervalMs + 200);
-    if (!signal.aborted && restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => undefined);
+  async function showMetrics(read: () => ReturnType<typeof coordinatorReadings>) {
+    if (options.metrics === undefined) return undefined;
+    const readiness = new Readiness("starting");
+    readiness.ready();
+    const metrics = new RoleMetrics("coordinator", read);
+    const endpoint = await serveMetrics({ ...options.metrics, metrics, readiness });
+    logger.info({ address: endpoint.address }, "metrics");
+    return endpoint;
   }
 
-  async function writeResults(): Promise<void> {
+  async function writeResults(core: CoordinatorCore): Promise<void> {
     core.ledger?.prove();
     const epochs = core.ledger?.epochRecords() ?? [];
     await writeFile(join(runDirectory, "ledger.json"), `${JSON.stringify({ epochs }, null, 2)}\n`);
-    const summary = summaryOf(core, nowMs());
+    const summary = summaryOf(core, performance.now());
     await writeFile(join(runDirectory, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
+  }
+}
+
+/** Runs while this process leads. @throws what `run` throws, or that another has taken over */
+async function keepLeadingWhile(place: StatePlace, run: () => Promise<void>): Promise<void> {
+  const done = new AbortController();
+  const leading = place.keepLeading(done.signal);
+  // The lock may be kept for ever, or there is none.
+  const deposed = leading.then(() => new Promise<never>(() => undefined));
+  try {
+    await Promise.race([run(), deposed]);
+  } finally {
+    done.abort();
+    await leading.catch(() => undefined);
   }
 }

@@ -33,7 +33,7 @@ async function drainedJob(closing: { failures: number }) {
   );
   const events: JobEvent[] = [];
   const core = new CoordinatorCore(job, 0, (event) => events.push(event));
-  const links = new ServerLinks(5000, logger);
+  const links = new ServerLinks(1, 5000, logger);
   open.push(() => links.close());
   const servings: Serving[] = [];
   const calls = { status: 0, closed: 0 };
@@ -52,9 +52,10 @@ async function drainedJob(closing: { failures: number }) {
     const serving = await serve(services.ParameterServer.service, handlers as never, "127.0.0.1", 0);
     servings.push(serving);
     open.push(() => serving.close(100));
-    links.connect(core.registerServer(`s${index}`, `i${index}`, serving.address, 0).index, serving.address);
+    core.registerServer(`s${index}`, `i${index}`, serving.address, 0);
   }
-  core.admit(manifest, { fingerprint: "f", trainExamples: 100, validationExamples: 10, testExamples: 10 });
+  links.follow(core.servers.slots);
+  core.admit(manifest, { fingerprint: "f", trainExamples: 100, validationExamples: 10, testExamples: 10 }, 0);
   const worker = core.join("worker", "a", "ia", 0).memberId;
   core.reportInitialized(worker, 0);
   core.stop(0);

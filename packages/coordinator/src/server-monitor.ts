@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
+import { isTransient } from "@downpour/protocol";
 import type { CoordinatorCore } from "./coordinator-core.ts";
 import type { ServerLinks } from "./server-links.ts";
 
@@ -53,7 +54,7 @@ export class ServerMonitor {
   async #poll(final: boolean): Promise<void> {
     const servers = this.#core.membership.present("server");
     const statuses = await this.#servers.status();
-    const answers = servers.map((server, index) => ({ server, status: statuses[index] }));
+    const answers = servers.map((server) => ({ server, status: statuses.get(server.memberId) }));
     this.#core.reportServers(answers, final);
   }
 
@@ -64,6 +65,8 @@ export class ServerMonitor {
         this.#core.roundsClosed();
         return;
       } catch (error) {
+        // A server that is away is waited for: this is called again.
+        if (isTransient(error)) return;
         const text = `the servers' rounds could not be closed: ${messageOf(error)}`;
         this.#logger.warn({ err: error, attempt }, text);
         if (attempt === closeAttemptsMax) {

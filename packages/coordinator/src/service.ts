@@ -4,33 +4,41 @@ import type { Logger } from "@downpour/logging";
 import { manifestFromWire } from "@downpour/parameter-vector";
 import {
   type CoordinatorHandlers,
-  type JobEvent,
+  type HeartbeatRequest,
+  type HeartbeatResponseInput,
   type JoinRequest,
   type JoinResponseInput,
   unary,
 } from "@downpour/protocol";
+import type { CheckpointWriter } from "./checkpoint-writer.ts";
+import { controlHandlers } from "./control-handlers.ts";
+import type { Converger } from "./converger.ts";
 import type { CoordinatorCore } from "./coordinator-core.ts";
 import type { EventBus } from "./event-bus.ts";
-import { coordinatorEpoch, type ServerLinks } from "./server-links.ts";
+import type { TimedEvent } from "./event-history.ts";
+import type { JobCommands } from "./job-commands.ts";
+import { memberAddresses, placedSlicesOf } from "./layout-view.ts";
 import type { ServerMonitor } from "./server-monitor.ts";
+import type { StateKeeper } from "./state-keeper.ts";
 import {
   commandToWire,
   evaluationToWire,
   leaseToWire,
+  replicaNotesFromWire,
   reportFromWire,
   roleFromWire,
   scheduleToWire,
 } from "./wire.ts";
 
-/** An event with the time at which the coordinator made it. */
-export interface TimedEvent {
-  readonly timeMs: number;
-  readonly event: JobEvent;
-}
-
 export interface CoordinatorServiceOptions {
   readonly core: CoordinatorCore;
-  readonly servers: ServerLinks;
+  readonly coordinatorEpoch: number;
+  readonly keeper: StateKeeper;
+  readonly converger: Converger;
+  readonly checkpoints: CheckpointWriter;
+  readonly commands: JobCommands;
+  /** Who is in the slots, or the layout, may have changed: it is stored, and servers are told. */
+  readonly onServersChanged: () => void;
   readonly monitor: ServerMonitor;
   readonly events: EventBus<TimedEvent>;
   readonly runDirectory: string;
@@ -47,7 +55,7 @@ const evaluationWaitMaxMs = 10_000;
 
 /** The gRPC shell of a {@link CoordinatorCore}. */
 export function coordinatorHandlers(options: CoordinatorServiceOptions): CoordinatorHandlers {
-  const { core, servers, monitor, logger, nowMs } = options;
+  const { core, coordinatorEpoch, keeper, converger, monitor, logger, nowMs } = options;
   const schedule = () => scheduleToWire(core.schedule);
   const command = (memberId: string) => commandToWire(core.command(memberId, nowMs()));
   return {
@@ -56,23 +64,29 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       coordinatorEpoch,
       runDirectory: options.runDirectory,
     })),
-    RegisterServer: unary(({ address, incarnation }) => {
+    RegisterServer: unary(async ({ address, incarnation }) => {
       const { memberId, index } = core.registerServer(address, incarnation, address, nowMs());
-      servers.connect(index, address);
+      await keeper.keep();
+      options.onServersChanged();
       return { memberId, serverIndex: index, coordinatorEpoch };
     }),
     Join: unary((request) => join(request)),
-    ReportInitialized: unary(({ memberId }) => {
+    ReportInitialized: unary(async ({ memberId }) => {
       core.reportInitialized(memberId, nowMs());
+      await keeper.keep();
       return {};
     }),
-    AcquireLease: unary(({ memberId }) => {
-      const now = nowMs();
-      const answer = leaseToWire(core.acquireLease(memberId, now), now);
-      return { ...answer, command: command(memberId), schedule: schedule() };
+    AcquireLease: unary(async ({ memberId }) => {
+      const answer = core.acquireLease(memberId, nowMs());
+      if (answer.kind === "lease") await storeLease(memberId, answer.lease.leaseId);
+      const lease = leaseToWire(answer, nowMs());
+      return { ...lease, command: command(memberId), schedule: schedule(), rollback: core.rollback };
     }),
-    ReportBatches: unary(({ memberId, leaseId, epoch, batches }) => {
-      const leaseValid = core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
+    ReportBatches: unary(({ memberId, leaseId, epoch, batches, rollback }) => {
+      // Of batches that ended before slices went back, nobody knows whether these still have them.
+      const leaseValid =
+        rollback >= core.rollback &&
+        core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
       return { leaseValid, command: command(memberId), schedule: schedule() };
     }),
     ReturnLease: unary(({ memberId, leaseId }) => {
@@ -82,17 +96,18 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     Leave: unary(({ memberId, reason }) => {
       logger.info({ memberId, reason }, "member leaves");
       core.leave(memberId, nowMs());
-      servers.announceMembers(core.membership.clientIds());
+      converger.setMembers(core.membership.clientIds());
       void monitor.closeRounds();
       return {};
     }),
-    Heartbeat: unary(({ memberId }) => ({
-      command: command(memberId),
-      schedule: schedule(),
-      coordinatorEpoch,
-    })),
-    GetLayout: unary(() => {
-      throw new DownpourError("internal", "layouts are not there yet");
+    Heartbeat: unary((request) => heartbeat(request)),
+    GetLayout: unary(({ memberId }) => {
+      core.membership.heard(memberId, nowMs());
+      const layout = keeper.storedLayout;
+      if (layout === undefined) throw new DownpourError("unavailable", "there are no slices yet; ask again");
+      const { revision, rollback } = layout;
+      const serverAddresses = memberAddresses(layout, core.servers.addresses);
+      return { revision, rollback, serverAddresses, slices: placedSlicesOf(layout) };
     }),
     NextEvaluation: unary(async ({ memberId, waitMs }) => {
       const endMs = nowMs() + Math.min(waitMs, evaluationWaitMaxMs);
@@ -123,8 +138,12 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
         const { modelDirectory, updateCountMin, updateCountMax } = request;
         await monitor.poll(true);
         const figures = { testLoss: test.loss, testAccuracy: test.accuracy };
+        // The last weights are on disk, too, before the servers go.
+        options.checkpoints.tick();
+        await options.checkpoints.idle();
         core.reportFinal({ ...figures, modelDirectory, updateCountMin, updateCountMax }, nowMs());
       }
+      await keeper.keepSoon();
       return { isBest };
     }),
     Watch: (stream) => {
@@ -144,29 +163,59 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       stream.on("cancelled", unsubscribe);
       stream.on("close", unsubscribe);
     },
-    StopJob: unary(({ reason }) => {
-      logger.info({ reason }, "asked to stop the job");
-      core.stop(nowMs());
-      return {};
-    }),
+    ...controlHandlers(options.commands),
+    Checkpoint: unary(() => options.checkpoints.write("command")),
   };
+
+  /** A lease that a later coordinator does not know would be given twice. */
+  async function storeLease(memberId: string, leaseId: number): Promise<void> {
+    try {
+      await keeper.keep();
+    } catch (error) {
+      // The worker never hears of it.
+      core.ledger?.giveBack(memberId, leaseId);
+      throw error;
+    }
+  }
+
+  async function heartbeat({ memberId, replicas }: HeartbeatRequest): Promise<HeartbeatResponseInput> {
+    const told = command(memberId);
+    if (replicas.length > 0) {
+      const before = core.layout;
+      core.takeReplicaNotes(memberId, replicaNotesFromWire(replicas));
+      if (core.layout !== before) options.onServersChanged();
+    }
+    const layoutRevision = keeper.storedLayout?.revision ?? 0;
+    return { command: told, schedule: schedule(), coordinatorEpoch, layoutRevision };
+  }
 
   async function join(request: JoinRequest): Promise<JoinResponseInput> {
     const role = roleFromWire(request.role);
     const manifest = manifestFromWire(request.manifest);
     if (request.data === null) throw new DownpourError("invalidArgument", "the request names no data set");
-    const layout = core.admit(manifest, request.data);
-    await servers.assign(layout, core.ledger?.batchesPerEpoch ?? 0);
+    core.admit(manifest, request.data, nowMs());
+    const { requestTimeoutMs } = core.job.cluster;
+    await keeper.keep();
+    converger.wake();
+    // Before it is one of the members: they are told of each other only when all servers know their slices.
+    await converger.settled(requestTimeoutMs);
+    core.goOn(nowMs());
     const { memberId } = core.join(role, request.name, request.incarnation, nowMs());
-    await servers.setMembers(core.membership.clientIds());
+    await keeper.keep();
+    converger.setMembers(core.membership.clientIds());
+    await converger.settled(requestTimeoutMs);
+    const layout = keeper.storedLayout;
+    if (layout === undefined) throw new DownpourError("internal", "a member joined a job without slices");
     logger.info({ memberId, name: request.name }, "member joined");
     return {
       memberId,
       coordinatorEpoch,
-      serverAddresses: [...servers.addresses],
-      slices: [...layout.slices],
+      serverAddresses: memberAddresses(layout, core.servers.addresses),
+      slices: placedSlicesOf(layout),
       initialized: core.initialized,
       schedule: schedule(),
+      layoutRevision: layout.revision,
+      rollback: layout.rollback,
     };
   }
 }

@@ -1,5 +1,5 @@
 import type { Job } from "@downpour/job";
-import type { JobSummary, Progress } from "@downpour/protocol";
+import type { JobEvent, JobSummary, Progress } from "@downpour/protocol";
 import type { AsynchronyControl } from "./asynchrony-control.ts";
 import type { Evaluations } from "./evaluations.ts";
 import type { Ledger } from "./ledger.ts";
@@ -49,6 +49,13 @@ export function progressOf(view: CoordinatorView, nowMs: number): Progress {
     refusedBatches: ledger?.batchesRefused ?? 0,
     etaSeconds: eta === undefined ? null : eta / 1000,
   };
+}
+
+/** What is told about a job that trains: how far it is, and its workers where that is due. */
+export function progressEvents(view: CoordinatorView, nowMs: number): JobEvent[] {
+  const workers = view.figures.workers.due(view.membership.present("worker"), nowMs);
+  const progress: JobEvent = { type: "progress", ...progressOf(view, nowMs) };
+  return workers === undefined ? [progress] : [progress, workers];
 }
 
 /** What is left of the job when it has ended. */

@@ -1,7 +1,15 @@
-import { exponentialMeanOf, initExponentialMean, observeExponentialMean, RateMeter } from "./rate-meter.ts";
+import {
+  type ExponentialMean,
+  exponentialMeanOf,
+  initExponentialMean,
+  observeExponentialMean,
+  RateMeter,
+} from "./rate-meter.ts";
+import { WorkerFiguresBook } from "./worker-figures.ts";
 
 /** What a worker said about one applied batch. */
 export interface BatchFigures {
+  readonly memberId: string;
   /** Mean loss over the batch. */
   readonly loss: number;
   readonly examples: number;
@@ -9,6 +17,15 @@ export interface BatchFigures {
   readonly stalenessMax: number;
   /** The gradient was clipped by its norm. */
   readonly clipped: boolean;
+}
+
+/** Totals as plain data for JSON; what is recent is not kept. */
+export interface TrainingTotals {
+  readonly loss: ExponentialMean;
+  readonly batches: number;
+  readonly clipped: number;
+  readonly stalenessSum: number;
+  readonly stalenessMax: number;
 }
 
 /** Speed and recent staleness are taken over so long, and so many batches. */
@@ -20,6 +37,7 @@ const lossDecay = 0.99;
 
 /** Figures over the batches that were applied: speed, loss, staleness. */
 export class TrainingFigures {
+  readonly workers = new WorkerFiguresBook();
   readonly #meter = new RateMeter({ windowMs: speedWindowMs });
   readonly #recent: BatchFigures[] = [];
   #loss = initExponentialMean();
@@ -28,8 +46,27 @@ export class TrainingFigures {
   #stalenessSum = 0;
   #stalenessMax = 0;
 
+  restore(totals: TrainingTotals): void {
+    this.#loss = totals.loss;
+    this.#batches = totals.batches;
+    this.#clipped = totals.clipped;
+    this.#stalenessSum = totals.stalenessSum;
+    this.#stalenessMax = totals.stalenessMax;
+  }
+
+  snapshot(): TrainingTotals {
+    return {
+      loss: this.#loss,
+      batches: this.#batches,
+      clipped: this.#clipped,
+      stalenessSum: this.#stalenessSum,
+      stalenessMax: this.#stalenessMax,
+    };
+  }
+
   add(figures: BatchFigures, nowMs: number): void {
     this.#meter.add(nowMs, figures.examples);
+    this.workers.add(figures.memberId, figures.examples, nowMs);
     this.#loss = observeExponentialMean(this.#loss, figures.loss, lossDecay);
     this.#batches++;
     if (figures.clipped) this.#clipped++;

@@ -22,6 +22,7 @@ test("a batch report off the wire keeps its figures, with how many examples coul
     loss: 0.5,
     stalenessMean: 1.5,
     stalenessMax: 3,
+    stepMs: 12,
     clipped: false,
   });
 });

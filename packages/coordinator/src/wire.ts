@@ -3,6 +3,7 @@ import type {
   AcquireLeaseResponseInput,
   Command,
   EvaluationInput,
+  ReplicaReport,
   ScheduleRevisionInput,
   BatchReport as WireBatchReport,
   BatchOutcome as WireOutcome,
@@ -12,6 +13,7 @@ import type { Evaluation } from "./evaluations.ts";
 import type { LeaseAnswer } from "./ledger-types.ts";
 import type { BatchReport, MemberCommand } from "./messages.ts";
 import type { ScheduleState } from "./schedule.ts";
+import type { ReplicaNote } from "./server-control.ts";
 
 /*
  * Between the coordinator's own types and those of the wire.
@@ -48,8 +50,8 @@ export function reportFromWire(report: WireBatchReport): BatchReport {
       `batch ${report.batch} is reported with outcome ${report.outcome}`,
     );
   }
-  const { batch, unreadableExamples, loss, stalenessMean, stalenessMax, clipped } = report;
-  return { batch, outcome, unreadableExamples, loss, stalenessMean, stalenessMax, clipped };
+  const { batch, unreadableExamples, loss, stalenessMean, stalenessMax, clipped, stepMs } = report;
+  return { batch, outcome, unreadableExamples, loss, stalenessMean, stalenessMax, clipped, stepMs };
 }
 
 export function scheduleToWire({
@@ -74,4 +76,12 @@ export function leaseToWire(answer: LeaseAnswer, nowMs: number): AcquireLeaseRes
 export function evaluationToWire({ evaluationId, kind, epoch }: Evaluation): EvaluationInput {
   const wireKind = kind === "final" ? "EVALUATION_KIND_FINAL" : "EVALUATION_KIND_VALIDATION";
   return { evaluationId, kind: wireKind, epoch };
+}
+
+/** What is neither in step nor lost says nothing. */
+export function replicaNotesFromWire(reports: readonly ReplicaReport[]): ReplicaNote[] {
+  return reports.flatMap(({ sliceIndex, term, replicaAddress, state }) => {
+    if (state === "REPLICA_STATE_UNSPECIFIED") return [];
+    return [{ sliceIndex, term, replicaAddress, state: state === "REPLICA_STATE_LOST" ? "lost" : "inStep" }];
+  });
 }

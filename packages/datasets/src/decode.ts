@@ -8,7 +8,7 @@ sharp.concurrency(1);
 sharp.cache(false);
 
 /** 256/224, as the evaluation of ImageNet models resizes (He et al., "Deep residual learning", 2016). */
-const resizeDefault = 256 / 224;
+export const resizeDefault = 256 / 224;
 
 /** What encoded images are brought to. */
 export interface DecodedFormat extends ImageShape {

@@ -7,10 +7,14 @@ test("the package exports exactly these values", () => {
     "batchCount",
     "batchRange",
     "createNormalizer",
+    "createPreprocessor",
     "createRandom",
     "decodeImage",
     "epochOrder",
     "loadDataset",
+    "parsePreprocessing",
+    "preprocessingOf",
+    "readFrames",
     "verifyDataset",
   ]);
 });

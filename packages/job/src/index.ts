@@ -25,3 +25,4 @@ export {
   type PlateauSpec,
 } from "./schema.ts";
 export { devices } from "./schema-compute.ts";
+export { defaultPagePort } from "./schema-dashboard.ts";

@@ -78,15 +78,21 @@ test("a minimal job gets every default", () => {
     cluster: {
       workers: 2,
       servers: 2,
+      replicas: 0,
       applyThreads: 1,
       host: "127.0.0.1",
       heartbeatIntervalMs: 1000,
       memberTimeoutMs: 10_000,
+      recoveryTimeoutMs: 600_000,
       leaseMs: 20_000,
       startTimeoutMs: 60_000,
       requestTimeoutMs: 30_000,
+      serverRestartsMax: 10,
       workerRestartsMax: 3,
+      state: "embedded",
+      nats: { servers: ["127.0.0.1:4222"], replicas: 1 },
     },
+    checkpoint: { everySeconds: 60, keepLast: 2, keepBest: 1 },
   });
 });
 
@@ -254,6 +260,14 @@ test("reports all mistakes at once, one line each", () => {
   );
 });
 
+test("a replica needs another server", () => {
+  const withServers = (servers: number) => ({ ...minimal, cluster: { servers, replicas: 1 } });
+  expect(() => checkJob(withServers(1), "job.yaml")).toThrow(
+    /cluster\.replicas: must be less than cluster\.servers: .* expected 2 servers; found 1/,
+  );
+  expect(checkJob(withServers(2), "job.yaml").cluster.replicas).toBe(1);
+});
+
 test("the member time-out must be more than two heartbeats", () => {
   const withTimeout = (memberTimeoutMs: number) => ({
     ...minimal,
@@ -357,4 +371,21 @@ test("an override that sets a value, and one that goes into it, leave the first 
     { path: ["learningRate", "schedule", "finalFraction"], value: 0.5 },
   ]);
   expect(value).toEqual({ kind: "cosine" });
+});
+
+test.each([
+  [
+    "a replica where there is no other server",
+    { cluster: { servers: 1, replicas: 1 } },
+    /cluster\.replicas.*less than cluster\.servers/,
+  ],
+  [
+    "a password in the address of NATS",
+    { cluster: { nats: { servers: ["nats://a:secret@h:4222"] } } },
+    /without user and password/,
+  ],
+  ["no checkpoint kept", { checkpoint: { keepLast: 0 } }, /checkpoint\.keepLast/],
+  ["two copies in NATS", { cluster: { nats: { replicas: 2 } } }, /cluster\.nats\.replicas/],
+])("%s is refused", (_, keys, message) => {
+  expect(() => checkJob({ ...minimal, ...keys }, "job.yaml")).toThrow(message);
 });

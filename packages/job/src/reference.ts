@@ -21,6 +21,7 @@ const sectionTexts: Readonly<Record<string, string>> = {
   training: "How long to train.",
   evaluation: "When to measure, and which weights to keep.",
   cluster: "Processes, and how long they wait for each other.",
+  logging: "What a run writes for other programs.",
 };
 
 function sectionText(key: string): string {
@@ -63,6 +64,7 @@ function requires(node: SchemaNode, key: string): boolean {
 }
 
 function kindOf(node: SchemaNode): string {
+  if (node.const !== undefined) return code(String(node.const));
   if (node.enum !== undefined) return node.enum.map((value) => code(String(value))).join(", ");
   if (node.anyOf !== undefined) return node.anyOf.map(kindOf).join(" or ");
   if (node.prefixItems !== undefined) return `[${node.prefixItems.map(kindOf).join(", ")}]`;

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { consistency, gradient, protection, staleness, wire } from "./schema-asynchrony.ts";
 import { compute, worker } from "./schema-compute.ts";
+import { dashboard } from "./schema-dashboard.ts";
 import { data } from "./schema-data.ts";
+import { checkpoint, nats } from "./schema-durable.ts";
 import { model } from "./schema-model.ts";
 import { fraction, positiveInteger } from "./schema-numbers.ts";
 import { optimizer } from "./schema-optimizer.ts";
@@ -140,11 +142,27 @@ const evaluation = z.strictObject({
     ),
 });
 
+const logging = z.strictObject({
+  tensorboard: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Event files for TensorBoard in the run directory: figures, histograms of weights and staleness, sample images.",
+    ),
+});
+
 const milliseconds = z.number().int().min(10).max(86_400_000);
 
 const cluster = z.strictObject({
   workers: positiveInteger.max(1024).default(2).describe("Workers that the launcher starts."),
   servers: positiveInteger.max(256).default(2).describe("Parameter servers that hold the slices."),
+  replicas: z
+    .number()
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("Copies of each slice on another server: with 1, a server may die and nothing is lost."),
   applyThreads: positiveInteger
     .max(64)
     .default(1)
@@ -163,6 +181,9 @@ const cluster = z.strictObject({
   memberTimeoutMs: milliseconds
     .default(10_000)
     .describe("A member that did not report for so long is taken for dead."),
+  recoveryTimeoutMs: milliseconds
+    .default(600_000)
+    .describe("How long members wait for a coordinator or a server that is away before they give up."),
   leaseMs: milliseconds
     .default(20_000)
     .describe("A lease that was not extended for so long goes to another worker."),
@@ -170,9 +191,6 @@ const cluster = z.strictObject({
     .default(60_000)
     .describe("How long the job waits for its servers, for a worker and for an evaluator."),
   requestTimeoutMs: milliseconds.default(30_000).describe("Deadline of a call between processes."),
-  recoveryTimeoutMs: milliseconds
-    .default(600_000)
-    .describe("How long members wait for a coordinator or a server that is away before they give up."),
   serverRestartsMax: z
     .number()
     .int()
@@ -186,6 +204,14 @@ const cluster = z.strictObject({
     .max(1000)
     .default(3)
     .describe("How many workers that died the launcher replaces."),
+  state: z
+    .enum(["embedded", "nats"])
+    .default("embedded")
+    .describe(
+      "Where the coordinator keeps its state: in the run directory, or in NATS JetStream, where another coordinator " +
+        "can take over from.",
+    ),
+  nats: nats.prefault({}),
 });
 
 /** Schema of a job file as it is written. Unknown keys are refused. */
@@ -221,11 +247,20 @@ export const jobFileSchema = z
     compute: compute.prefault({}).describe("How a step is computed."),
     worker: worker.prefault({}).describe("What workers and the evaluator compute on."),
     cluster: cluster.prefault({}),
+    logging: logging.prefault({}),
+    dashboard: dashboard.prefault({}).describe("The live page (docs/dashboard.md)."),
+    checkpoint: checkpoint
+      .prefault({})
+      .describe("What is kept on disk, for when more dies than others have a copy of."),
   })
   .superRefine(checkCombinations)
   .refine((job) => job.cluster.memberTimeoutMs > 2 * job.cluster.heartbeatIntervalMs, {
     path: ["cluster", "memberTimeoutMs"],
     message: "must be more than twice cluster.heartbeatIntervalMs, or a single late report counts as a death",
+  })
+  .refine((job) => job.cluster.replicas < job.cluster.servers, {
+    path: ["cluster", "replicas"],
+    message: "must be less than cluster.servers: a copy lies on another server",
   });
 
 /** What is left to be chosen is chosen. What it makes of a job it leaves as it is. */

@@ -1,7 +1,7 @@
-import { DownpourError } from "@downpour/errors";
+import { codeOf, DownpourError, messageOf } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { Manifest } from "@downpour/parameter-vector";
-import { encodedLength, type PullCodec, type PushCodec } from "@downpour/tensor-kernels";
+import { checkPayload, encodedLength, type PullCodec, type PushCodec } from "@downpour/tensor-kernels";
 import type { NormsByTensor } from "./commands.ts";
 import type { Slice } from "./slice.ts";
 
@@ -89,16 +89,23 @@ export function admitMember(state: AdmissionState, memberId: string, manifestFin
   return assignment;
 }
 
-/** @throws notFound: another server has it, or none */
+/** The answer to who asks for a slice that this server is not, or no longer, the primary of. */
+export function sliceMoved(sliceIndex: number): DownpourError {
+  return new DownpourError(
+    "sliceMoved",
+    `slice ${sliceIndex} is not this server's; ask the coordinator for the layout`,
+    { facts: { sliceIndex } },
+  );
+}
+
+/** @throws sliceMoved: this server is not its primary */
 export function sliceOf(state: AdmissionState, sliceIndex: number): Slice {
   const slice = state.slices.get(sliceIndex);
-  if (slice === undefined) {
-    throw new DownpourError("notFound", `slice ${sliceIndex} is not on this server`);
-  }
+  if (slice?.duty !== "primary" || slice.fenced) throw sliceMoved(sliceIndex);
   return slice;
 }
 
-/** @throws notFound, failedPrecondition: it has no weights yet */
+/** @throws sliceMoved; failedPrecondition: it has no weights yet */
 export function initializedSlice(state: AdmissionState, sliceIndex: number): Slice {
   const slice = sliceOf(state, sliceIndex);
   if (!slice.initialized) throw tooEarly(`slice ${sliceIndex} has no weights yet; initialize it first`);
@@ -172,12 +179,16 @@ function checkNorms(manifest: Manifest, norms: Push["norms"]): void {
 
 function admitGradient(state: AdmissionState, { sliceIndex, base, codec, data }: PushedSlice): Slice {
   const slice = initializedSlice(state, sliceIndex);
-  if (base.term !== slice.term) {
-    throw tooEarly(
-      `the gradient of slice ${sliceIndex} is of term ${base.term}, the slice of term ${slice.term}; pull it again`,
+  // Whoever gave it weights of a higher term is the primary now.
+  if (base.term > slice.term) throw sliceMoved(sliceIndex);
+  if (base.term < slice.historyTerm) {
+    throw new DownpourError(
+      "rolledBack",
+      `the gradient of slice ${sliceIndex} is of term ${base.term}; the slice went back to a checkpoint in term ` +
+        `${slice.historyTerm}: pull it again`,
     );
   }
-  if (base.count > slice.count) {
+  if (base.term === slice.term && base.count > slice.count) {
     throw invalid(
       `the gradient of slice ${sliceIndex} was computed on version ${base.count}, but only ${slice.count} updates ` +
         "were applied",
@@ -201,4 +212,21 @@ function admitGradient(state: AdmissionState, { sliceIndex, base, codec, data }:
 export function fullCodec(job: Job, name: PushCodec["name"]): PushCodec {
   if (name !== "topK") return { name };
   return { name, ratio: job.wire.push.codec === "topK" ? job.wire.push.ratio : 1 };
+}
+
+/** While a request waited, slices may have gone to another server. @throws sliceMoved */
+export function refuseMoved(entries: readonly { readonly slice: Slice }[]): void {
+  for (const { slice } of entries) {
+    if (slice.duty !== "primary" || slice.retired || slice.fenced) throw sliceMoved(slice.range.sliceIndex);
+  }
+}
+
+/** Looks through a payload in its slice's memory, and names the slice in what is thrown. */
+export function checkSlicePayload(slice: Slice, what: string, codec: PushCodec, payload: Uint8Array): void {
+  try {
+    checkPayload(codec, slice.place.codecRuns, payload, slice.lane.memory.kernels);
+  } catch (error) {
+    const message = `the ${what} of slice ${slice.range.sliceIndex}: ${messageOf(error)}`;
+    throw new DownpourError(codeOf(error), message, { cause: error });
+  }
 }

@@ -40,7 +40,15 @@ const stepSizeDecay = 0.99;
 /** Strength of delay compensation where the job names none. */
 const lambdas = { constant: 0.04, adaptive: 2 };
 
+/** Where the arrays of a slice lie: weights, slots, what waits for an update, means; the latter where there are any. */
+export function stateOffsets(place: PlacedSlice): number[] {
+  const { weightsAt, slotsAt, accumulatorAt, meanSquareAt } = place;
+  return [weightsAt, ...slotsAt, accumulatorAt, meanSquareAt].filter((at) => at !== undefined);
+}
+
 interface Arrays {
+  /** In the order of {@link stateOffsets}. */
+  readonly state: readonly Float32Array[];
   readonly weights: Float32Array;
   readonly accumulator: Float32Array | undefined;
   readonly meanSquare: Float32Array | undefined;
@@ -126,6 +134,19 @@ export class ApplyEngine {
         encodeDifference(this.#kernels, shape.codecRuns, arrays.weights, mirror, target);
         return;
       }
+      case "snapshot":
+        for (const [i, at] of command.arraysAt.entries()) {
+          this.#kernels.copy(this.#memory.floatsAt(at, shape.length), arrays.state[i] as Float32Array);
+        }
+        this.#doubles(command.stepSizeAt).set([slice.stepSize, slice.stepsSeen]);
+        return;
+      case "load":
+        for (const [i, at] of command.arraysAt.entries()) {
+          this.#kernels.copy(arrays.state[i] as Float32Array, this.#memory.floatsAt(at, shape.length));
+        }
+        slice.stepSize = command.stepSize.average;
+        slice.stepsSeen = command.stepSize.stepsSeen;
+        return;
       default:
         assertNever(command, "command");
     }
@@ -206,12 +227,17 @@ export class ApplyEngine {
     slice.stepsSeen++;
   }
 
+  #doubles(at: number): Float64Array {
+    return new Float64Array(this.#memory.bytesAt(at, 16).buffer, at, 2);
+  }
+
   #arraysOf(shape: PlacedSlice, { decodedAt, beforeAt }: EngineOptions): Arrays {
     const { length } = shape;
     const floats = (at: number) => this.#memory.floatsAt(at, length);
     const weights = floats(shape.weightsAt);
     const slots = shape.slotsAt.map(floats);
     return {
+      state: stateOffsets(shape).map(floats),
       weights,
       accumulator: shape.accumulatorAt === undefined ? undefined : floats(shape.accumulatorAt),
       meanSquare: shape.meanSquareAt === undefined ? undefined : floats(shape.meanSquareAt),

@@ -1,11 +1,11 @@
-import { DownpourError } from "@downpour/errors";
 import { type Job, serverOptimizer } from "@downpour/job";
-import { type Manifest, type SliceRange, sliceLengthMax } from "@downpour/parameter-vector";
+import type { Manifest, SliceRange } from "@downpour/parameter-vector";
 import { KernelMemory, makeOptimizer } from "@downpour/tensor-kernels";
 import type { PlacedSlice } from "./apply-engine.ts";
 import type { ServerBounds } from "./bounds.ts";
 import type { EngineSetup, Executor, MakeExecutor } from "./executor.ts";
 import { Lane } from "./lane.ts";
+import { type AssignedSlice, type Assignment, dutyOf } from "./layout.ts";
 import { planMemory, threadBytes } from "./memory-plan.ts";
 import { Slice } from "./slice.ts";
 import {
@@ -16,46 +16,7 @@ import {
   sliceShape,
 } from "./slice-layout.ts";
 
-/** Slices that the coordinator gives to this server. */
-export interface Assignment {
-  readonly coordinatorEpoch: number;
-  readonly manifest: Manifest;
-  readonly slices: readonly (SliceRange & { readonly term: number })[];
-  readonly batchesPerEpoch: number;
-}
-
-export function sameAssignment(a: Assignment, b: Assignment): boolean {
-  return (
-    a.manifest.fingerprint === b.manifest.fingerprint &&
-    a.batchesPerEpoch === b.batchesPerEpoch &&
-    JSON.stringify(a.slices) === JSON.stringify(b.slices)
-  );
-}
-
-/** @throws invalidArgument: slices that the manifest doesn't have, or twice */
-export function checkAssignment({ manifest, slices }: Assignment): void {
-  const indices = new Set(slices.map((range) => range.sliceIndex));
-  if (indices.size < slices.length) {
-    throw new DownpourError("invalidArgument", "a slice occurs twice in one assignment");
-  }
-  for (const { sliceIndex, offset, length } of slices) {
-    if (length > sliceLengthMax) {
-      throw new DownpourError(
-        "invalidArgument",
-        `slice ${sliceIndex} has ${length} elements; at most ${sliceLengthMax} are allowed`,
-      );
-    }
-    if (length < 1 || offset + length > manifest.length) {
-      throw new DownpourError(
-        "invalidArgument",
-        `slice ${sliceIndex} covers elements ${offset} to ${offset + length}, but the parameter vector has ` +
-          `${manifest.length}`,
-      );
-    }
-  }
-}
-
-/** What an assignment becomes: slices in memory, and the threads that own them. */
+/** Slices in memory, and the threads that own them. A server has one for each assignment that brought slices. */
 export interface Assembly {
   readonly lanes: readonly Lane[];
   readonly slices: readonly Slice[];
@@ -67,21 +28,26 @@ export function plannedMembers(job: Job): number {
   return job.cluster.workers + 1;
 }
 
+/** The slices that a group takes from an assignment. */
+export type Group = Pick<Assignment, "manifest" | "slices" | "batchesPerEpoch">;
+
 /**
- * Allocates the memories of an assignment and starts its apply threads.
+ * Allocates memories for slices and starts their apply threads.
+ * @param firstLane of those that the server has, the number of the first new one
  * @throws invalidArgument, resourceExhausted: slices of mixed kinds, or more than the memories hold
  */
 export async function assemble(
   job: Job,
-  assignment: Assignment,
+  assignment: Group,
   bounds: ServerBounds,
   makeExecutor: MakeExecutor,
   onFailure: (error: Error) => void,
+  firstLane = 0,
 ): Promise<Assembly> {
   const { manifest, slices: ranges } = assignment;
   const members = plannedMembers(job);
   const plan = planMemory({ job, manifest, slices: ranges, members, bounds });
-  const beside = threadBytes(ranges, bounds);
+  const beside = threadBytes(job, ranges, bounds);
   const longest = Math.max(1, ...ranges.map((range) => range.length));
   const setups: EngineSetup[] = [];
   const lanes: Lane[] = [];
@@ -102,10 +68,13 @@ export async function assemble(
     setups.push({ memory, options });
     const encodings = own.reduce((sum, range) => sum + 2 * 4 * range.length, 0);
     const keptMax = memory.bytesFree - beside - encodings;
-    lanes.push(new Lane(memory, thread, { total, keptMax }, bounds));
+    const lane = new Lane(memory, { index: thread, order: firstLane + thread }, { total, keptMax }, bounds);
+    lanes.push(lane);
     for (const [local, range] of own.entries()) {
       const place = placed[local] as PlacedSlice;
-      slices.push(makeSlice(job, assignment, range, { thread, local, place }, bounds));
+      const slice = makeSlice(job, assignment, range, { lane, local, place }, bounds);
+      lane.slices.push(slice);
+      slices.push(slice);
     }
   }
   const executor = await makeExecutor(setups, onFailure);
@@ -132,15 +101,17 @@ function placeSlice(job: Job, manifest: Manifest, range: SliceRange, memory: Ker
 
 function makeSlice(
   job: Job,
-  { batchesPerEpoch }: Assignment,
-  { term, ...range }: Assignment["slices"][number],
-  where: { readonly thread: number; readonly local: number; readonly place: PlacedSlice },
+  { batchesPerEpoch }: Group,
+  assigned: AssignedSlice,
+  where: { readonly lane: Lane; readonly local: number; readonly place: PlacedSlice },
   bounds: ServerBounds,
 ): Slice {
   const { consistency, staleness } = job;
+  const { sliceIndex, offset, length, term } = assigned;
   return new Slice({
-    range,
+    range: { sliceIndex, offset, length },
     term,
+    duty: dutyOf(assigned),
     ...where,
     batchesPerEpoch,
     gradientsPerUpdate: gradientsPerUpdate(consistency),

@@ -1,8 +1,8 @@
 import { makeManifest } from "@downpour/parameter-vector";
 import { expect, test } from "vitest";
 import { ApplyEngine } from "./apply-engine.ts";
-import type { Assignment } from "./assignment.ts";
 import type { MakeExecutor } from "./executor.ts";
+import type { Assignment } from "./layout.ts";
 import { jobWith, TestStore } from "./test-store.test.suite.ts";
 
 const manifest = makeManifest([

@@ -157,7 +157,7 @@ test.each(Object.keys(codecs) as (keyof typeof codecs)[])(
           return;
         }
         refused++;
-        expect([3, 5, 8, 9]).toContain(status?.code);
+        expect([3, 5, 8, 9, 14]).toContain(status?.code);
         expect(status?.message).not.toBe("");
         expect(status?.reason).not.toBe("internal");
         expect([...server.store.slices].map((slice) => slice.count)).toEqual(counts);

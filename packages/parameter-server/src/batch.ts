@@ -1,25 +1,16 @@
 import type { Command } from "./commands.ts";
 import type { Lane } from "./lane.ts";
-import type { Slice } from "./slice.ts";
 
 /** Commands of one request, for each apply thread, handed over together. */
 export class Batch {
-  readonly #lanes: readonly Lane[];
-  readonly #slicesOf: readonly (readonly Slice[])[];
-  readonly #commands = new Map<number, Command[]>();
-
-  /** @param slicesOf the slices of each thread, in its order */
-  constructor(lanes: readonly Lane[], slicesOf: readonly (readonly Slice[])[]) {
-    this.#lanes = lanes;
-    this.#slicesOf = slicesOf;
-  }
+  readonly #commands = new Map<Lane, Command[]>();
 
   /** Where commands for the thread of a slice go. */
-  of(slice: Slice): Command[] {
-    let commands = this.#commands.get(slice.thread);
+  of({ lane }: { readonly lane: Lane }): Command[] {
+    let commands = this.#commands.get(lane);
     if (commands === undefined) {
       commands = [];
-      this.#commands.set(slice.thread, commands);
+      this.#commands.set(lane, commands);
     }
     return commands;
   }
@@ -28,11 +19,11 @@ export class Batch {
   submit(): Promise<void>[] {
     return [...this.#commands]
       .filter(([, commands]) => commands.length > 0)
-      .map(async ([thread, commands]) => {
-        const times = await (this.#lanes[thread] as Lane).submit(commands);
+      .map(async ([lane, commands]) => {
+        const times = await lane.submit(commands);
         for (const [i, { kind, slice }] of commands.entries()) {
           if (kind !== "gradient" && kind !== "close") continue;
-          this.#slicesOf[thread]?.[slice]?.countApplyTime(times[i] ?? 0);
+          lane.slices[slice]?.countApplyTime(times[i] ?? 0);
         }
       });
   }

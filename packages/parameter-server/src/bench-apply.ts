@@ -1,9 +1,10 @@
 import { checkJob, type Job, type JobInput } from "@downpour/job";
 import { cutSlices, makeManifest } from "@downpour/parameter-vector";
-import { type Assignment, assemble } from "./assignment.ts";
+import { assemble } from "./assignment.ts";
 import { serverBounds } from "./bounds.ts";
 import type { Command } from "./commands.ts";
 import type { Lane } from "./lane.ts";
+import type { Assignment } from "./layout.ts";
 import type { Slice } from "./slice.ts";
 import { threadExecutor } from "./thread-executor.ts";
 
@@ -46,7 +47,7 @@ export async function measureApply(measurement: ApplyMeasurement): Promise<Apply
   const assembly = await assemble(job, assignment, serverBounds, threadExecutor, (error) => {
     failed = error;
   });
-  const fed = assembly.lanes.map((lane, thread) => feed(lane, thread, assembly.slices));
+  const fed = assembly.lanes.map((lane) => feed(lane, assembly.slices));
   const times: number[] = [];
   let cpu = process.cpuUsage();
   try {
@@ -89,9 +90,9 @@ function wholeVector({ parameters }: ApplyMeasurement): Assignment {
 }
 
 /** Writes a gradient for each slice of a thread, small, so that weights stay finite. */
-function feed(lane: Lane, thread: number, slices: readonly Slice[]): Fed[] {
+function feed(lane: Lane, slices: readonly Slice[]): Fed[] {
   return slices
-    .filter((slice) => slice.thread === thread)
+    .filter((slice) => slice.lane === lane)
     .map((slice) => {
       const { length } = slice.range;
       const weights = lane.memory.floatsAt(slice.place.weightsAt, length);

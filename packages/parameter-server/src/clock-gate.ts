@@ -53,6 +53,10 @@ export class ClockGate implements Gate {
     this.#clocks.clear();
   }
 
+  reset(): void {
+    this.open();
+  }
+
   #smallest(): number {
     if (this.#clocks.size === 0) return 0;
     let smallest = Number.POSITIVE_INFINITY;

@@ -31,6 +31,8 @@ export type Command = { readonly slice: number } & (
   | KeepCommand
   | EncodeCommand
   | EncodeDifferenceCommand
+  | SnapshotCommand
+  | LoadCommand
 );
 
 /** weights <- the float32 payload. */
@@ -80,4 +82,21 @@ export interface EncodeDifferenceCommand {
   readonly mirrorAt: number;
   readonly at: number;
   readonly bytes: number;
+}
+
+/**
+ * Copies the first of the slice's arrays (in the order of `stateOffsets`), one to each place, and the running size of a step:
+ * its biased average and how many it has seen, as two float64.
+ */
+export interface SnapshotCommand {
+  readonly kind: "snapshot";
+  readonly arraysAt: readonly number[];
+  readonly stepSizeAt: number;
+}
+
+/** The inverse: replaces all of the slice's arrays, and the running size of a step. */
+export interface LoadCommand {
+  readonly kind: "load";
+  readonly arraysAt: readonly number[];
+  readonly stepSize: { readonly average: number; readonly stepsSeen: number };
 }

@@ -1,8 +1,8 @@
 import type { JobInput } from "@downpour/job";
 import { makeManifest } from "@downpour/parameter-vector";
 import { describe, expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
 import type { After } from "./gate-keeper.ts";
+import type { Assignment } from "./layout.ts";
 import { floatsOf, jobWith, type TestPush, TestStore, type TestWeights } from "./test-store.test.suite.ts";
 
 const manifest = makeManifest([

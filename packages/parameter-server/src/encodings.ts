@@ -20,7 +20,7 @@ export interface Encoding {
 /** Encodings of slices, one per slice and codec, shared by all pulls of a version. */
 export class Encodings {
   readonly #counters: Counters;
-  readonly #newest = new Map<string, Encoding>();
+  readonly #newest = new Map<Slice, Map<PullCodec, Encoding>>();
 
   constructor(counters: Counters) {
     this.#counters = counters;
@@ -31,8 +31,9 @@ export class Encodings {
    * @param commands takes the command that writes it, if it has to be made; the caller sets `ready`
    */
   hold(slice: Slice, codec: Exclude<PullCodec, "int8Difference">, lane: Lane, commands: Command[]): Encoding {
-    const key = `${slice.range.sliceIndex}/${codec}`;
-    const known = this.#newest.get(key);
+    const newest = this.#newest.get(slice) ?? new Map<PullCodec, Encoding>();
+    this.#newest.set(slice, newest);
+    const known = newest.get(codec);
     if (known?.count === slice.count) {
       known.holders++;
       this.#counters.encodingsShared++;
@@ -45,7 +46,7 @@ export class Encodings {
       known.newest = false;
       if (known.holders === 0) lane.release(known.bytes);
     }
-    this.#newest.set(key, encoding);
+    newest.set(codec, encoding);
     return encoding;
   }
 
@@ -55,6 +56,15 @@ export class Encodings {
     const mirrorAt = mirror.byteOffset;
     commands.push({ kind: "encodeDifference", slice: slice.local, mirrorAt, ...placeOf(encoding.bytes) });
     return encoding;
+  }
+
+  /** The slice is given up. */
+  forget(slice: Slice): void {
+    for (const encoding of this.#newest.get(slice)?.values() ?? []) {
+      encoding.newest = false;
+      if (encoding.holders === 0) encoding.lane.release(encoding.bytes);
+    }
+    this.#newest.delete(slice);
   }
 
   release(encoding: Encoding): void {

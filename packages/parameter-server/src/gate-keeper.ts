@@ -78,6 +78,14 @@ export class GateKeeper {
     for (const pull of this.#waiting) this.#letOn(pull);
   }
 
+  /** All members begin anew: those that wait go on and take part, the others from their next gated pull on. */
+  reset(roundMin: number): void {
+    const { gate } = this.#options;
+    gate.reset(roundMin);
+    for (const { memberId } of this.#waiting) gate.ask(memberId);
+    for (const pull of this.#waiting) this.#letOn(pull);
+  }
+
   #giveUpOn(memberIds: readonly string[]): void {
     let over = false;
     for (const id of memberIds) over = this.#options.gate.leave(id) || over;

@@ -30,6 +30,8 @@ export interface Gate {
   admit(memberId: string, pushKey: string, round: number): boolean;
   /** Opens the gate for all that wait: the next round begins, or nobody is counted any more. */
   open(): void;
+  /** Nobody takes part any more, and the next round begins, which is at least this. */
+  reset(roundMin: number): void;
 }
 
 /** Nobody waits (async, n-softsync). */
@@ -43,4 +45,5 @@ export const openGate: Gate = {
   heldBackBy: () => [],
   admit: () => true,
   open: () => undefined,
+  reset: () => undefined,
 };

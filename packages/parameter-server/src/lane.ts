@@ -17,6 +17,10 @@ export class Lane {
   readonly staging: ByteBudget;
   /** Encoded slices on their way out. */
   readonly sending: ByteBudget;
+  /** Unique among the lanes of a server: who takes of several takes of the lowest first. */
+  readonly order: number;
+  /** By their index among the thread's, for the time that was spent on each. */
+  readonly slices: { countApplyTime(ms: number): void }[] = [];
   readonly #index: number;
   #executor: Executor | undefined;
   #submitted = 0;
@@ -28,18 +32,20 @@ export class Lane {
   #keptBytesLeft: number;
 
   /**
+   * @param index of the thread in its executor
    * @param bytes of the whole memory, and the most that copies may take which members cause, so that they leave
    * room for payloads
    */
   constructor(
     memory: KernelMemory,
-    index: number,
+    where: { readonly index: number; readonly order: number },
     bytes: { readonly total: number; readonly keptMax: number },
     bounds: ServerBounds,
   ) {
     this.memory = memory;
     this.#keptBytesLeft = bytes.keptMax;
-    this.#index = index;
+    this.#index = where.index;
+    this.order = where.order;
     this.#bytesTotal = bytes.total;
     this.staging = new ByteBudget("gradients for one apply thread", bounds.stagingBytesMax);
     this.sending = new ByteBudget("weights of one apply thread", bounds.sendingBytesMax);

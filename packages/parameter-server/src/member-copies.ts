@@ -1,5 +1,5 @@
+import { DownpourError } from "@downpour/errors";
 import type { Command } from "./commands.ts";
-import type { Lane } from "./lane.ts";
 import type { Slice } from "./slice.ts";
 
 interface Mirror {
@@ -14,27 +14,32 @@ interface Mirror {
  * there is no room is left out: the gradient is not compensated, the pull is answered in full.
  */
 export class MemberCopies {
-  readonly #laneOf: (slice: Slice) => Lane;
   /** By slice, then by member. */
   readonly #mirrors = new Map<Slice, Map<string, Mirror>>();
 
-  constructor(laneOf: (slice: Slice) => Lane) {
-    this.#laneOf = laneOf;
-  }
-
-  /** The member is about to get the version in force. */
-  pulled(slice: Slice, memberId: string, commands: Command[]): void {
+  /**
+   * The member is about to get the version in force.
+   * @param kept what the primary did, where this is its replica
+   * @throws resourceExhausted: the primary had room for the copy, and there is none here
+   */
+  pulled(slice: Slice, memberId: string, commands: Command[], kept?: boolean): void {
     const change = slice.pulled?.pulled(memberId, slice.count);
     if (change === undefined) return;
     this.#drop(slice, change.dropped);
-    if (!change.keep) return;
-    const copy = this.#laneOf(slice).keep(slice.range.length);
-    if (copy === undefined) {
+    const keeps = change.keep && kept !== false && this.#keep(slice, commands);
+    if (change.keep && !keeps) {
       slice.pulled?.lost(slice.count);
-      return;
+      if (kept === true) throw noRoom(slice);
     }
+    slice.log?.append({ kind: "pulled", memberId, kept: keeps || !change.keep });
+  }
+
+  #keep(slice: Slice, commands: Command[]): boolean {
+    const copy = slice.lane.keep(slice.range.length);
+    if (copy === undefined) return false;
     slice.copies.set(slice.count, copy);
     commands.push({ kind: "keep", slice: slice.local, at: copy.byteOffset });
+    return true;
   }
 
   /** The member has pushed a gradient of version `base`; call it when the gradient's command is handed over. */
@@ -60,7 +65,7 @@ export class MemberCopies {
       return mirror.weights;
     }
     if (mirror === undefined) {
-      const weights = this.#laneOf(slice).keep(slice.range.length);
+      const weights = slice.lane.keep(slice.range.length);
       if (weights === undefined) return undefined;
       mirror = { weights, count: slice.count };
       mirrors.set(memberId, mirror);
@@ -79,12 +84,28 @@ export class MemberCopies {
   /** The member has left the job. */
   left(slices: Iterable<Slice>, memberId: string): void {
     for (const slice of slices) {
-      if (slice.pulled !== undefined) this.#drop(slice, slice.pulled.left(memberId));
+      if (slice.pulled !== undefined) {
+        this.#drop(slice, slice.pulled.left(memberId));
+        slice.log?.append({ kind: "left", memberId });
+      }
       const mirror = this.#mirrors.get(slice)?.get(memberId);
       if (mirror === undefined) continue;
       this.#mirrors.get(slice)?.delete(memberId);
-      this.#laneOf(slice).drop(mirror.weights);
+      slice.lane.drop(mirror.weights);
     }
+  }
+
+  /** Drops the versions that members pulled: gradients computed on them are not compensated. */
+  forgetPulled(slice: Slice): void {
+    this.#drop(slice, [...slice.copies.keys()]);
+    slice.forgetPulled();
+  }
+
+  /** The slice is given up. */
+  forget(slice: Slice): void {
+    this.forgetPulled(slice);
+    for (const mirror of this.#mirrors.get(slice)?.values() ?? []) slice.lane.drop(mirror.weights);
+    this.#mirrors.delete(slice);
   }
 
   #drop(slice: Slice, counts: readonly number[]): void {
@@ -92,7 +113,14 @@ export class MemberCopies {
       const copy = slice.copies.get(count);
       if (copy === undefined) continue;
       slice.copies.delete(count);
-      this.#laneOf(slice).drop(copy);
+      slice.lane.drop(copy);
     }
   }
+}
+
+function noRoom({ range }: Slice): DownpourError {
+  return new DownpourError(
+    "resourceExhausted",
+    `there is no room for a pulled version of slice ${range.sliceIndex}, which its primary has; the replica needs a fill`,
+  );
 }

@@ -1,8 +1,8 @@
 import type { JobInput } from "@downpour/job";
 import { cutSlices, makeManifest, type SliceRange } from "@downpour/parameter-vector";
 import { describe, expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
 import { serverBounds } from "./bounds.ts";
+import type { Assignment } from "./layout.ts";
 import { planMemory, serverMemoryEstimate } from "./memory-plan.ts";
 import { jobWith, TestStore } from "./test-store.test.suite.ts";
 
@@ -36,11 +36,28 @@ describe("the memory estimate of a server", () => {
       accumulators: trained,
       policyState: trained,
       encodings: vector,
+      replicas: 0,
       pulledVersions: 3 * serverBounds.pulledVersionsPerMemberMax * trained,
       mirrors: 3 * vector,
     });
     expect(totalBytes).toBe(Object.values(bytes).reduce((sum, part) => sum + part));
     expect(applyThreads).toBe(1);
+  });
+
+  test("counts replicas with all that takes over, and their apply threads", () => {
+    const job = jobWith({ optimizer: { name: "adam" }, staleness: { policy: "delayCompensation" } });
+    const options = { job, manifest, slices: slices.slice(0, 2), members: 3 };
+    const without = serverMemoryEstimate(options);
+    const replicas = slices.slice(2);
+    const alone = serverMemoryEstimate({ ...options, slices: replicas });
+    const both = serverMemoryEstimate({ ...options, replicas });
+    expect(replicas.length).toBeGreaterThan(0);
+    expect(both.bytes).toEqual({
+      ...without.bytes,
+      replicas: alone.totalBytes - alone.bytes.encodings,
+    });
+    expect(both.totalBytes).toBe(without.totalBytes + both.bytes.replicas);
+    expect(both.applyThreads).toBe(2);
   });
 
   test.each<[string, Partial<JobInput>]>([
@@ -67,8 +84,8 @@ describe("the memory estimate of a server", () => {
 describe("a plan of memories", () => {
   const job = jobWith();
   const small = { ...serverBounds, stagingBytesMax: 2 ** 17, sendingBytesMax: 8192 };
-  // 2 (staging + sending) and scratch of two of the longest slices, beside the slices.
-  const beside = 2 * (2 ** 17 + 8192) + 2 * 4 * Math.max(...slices.map((slice) => slice.length));
+  // 2 (staging + sending), scratch of two of the longest slices, and the snapshot of one: weights, and how far it steps.
+  const beside = 2 * (2 ** 17 + 8192) + 3 * 4 * Math.max(...slices.map((slice) => slice.length)) + 64;
 
   test("takes more threads when one memory is too small, and spreads the slices by bytes", () => {
     const bounds = { ...small, memoryBytesMax: beside + vector };

@@ -16,6 +16,8 @@ export interface MemoryBytes {
   readonly policyState: number;
   /** Encoded slices that pulls share, one per slice and codec. */
   readonly encodings: number;
+  /** Copies of other servers' slices, with all that a primary keeps but encodings. */
+  readonly replicas: number;
   /** Weights that members pulled, for staleness policies, at most. */
   readonly pulledVersions: number;
   /** What members have, for pulls of differences. */
@@ -28,6 +30,7 @@ const nothing: MemoryBytes = {
   accumulators: 0,
   policyState: 0,
   encodings: 0,
+  replicas: 0,
   pulledVersions: 0,
   mirrors: 0,
 };
@@ -54,6 +57,7 @@ function sliceBytes(job: Job, manifest: Manifest, range: SliceRange, members: nu
     accumulators: !isStatistic && accumulates(job) ? vector : 0,
     policyState: !isStatistic && keepsMeanSquare(job) ? vector : 0,
     encodings: vector + half,
+    replicas: 0,
     pulledVersions: keeps ? vector * members * bounds.pulledVersionsPerMemberMax : 0,
     mirrors: pull === "int8Difference" ? vector * members : 0,
   };
@@ -63,12 +67,20 @@ function sum(bytes: MemoryBytes): number {
   return Object.values(bytes).reduce((total: number, part: number) => total + part, 0);
 }
 
-/** What an apply thread's memory holds beside its slices: payloads on their way in and out, and scratch. */
-export function threadBytes(ranges: readonly SliceRange[], bounds: ServerBounds): number {
+/**
+ * What an apply thread's memory holds beside its slices: payloads on their way in and out, scratch, and the snapshot of
+ * one slice.
+ */
+export function threadBytes(job: Job, ranges: readonly SliceRange[], bounds: ServerBounds): number {
   const longest = Math.max(0, ...ranges.map((range) => range.length));
+  const arrays = 1 + slotCount(job, false) + Number(accumulates(job)) + Number(keepsMeanSquare(job));
   // Twice: what is in use lies in pieces, and the gaps between them must not matter.
-  return 2 * (bounds.stagingBytesMax + bounds.sendingBytesMax) + 2 * blocks(longest * 4);
+  const payloads = 2 * (bounds.stagingBytesMax + bounds.sendingBytesMax);
+  return payloads + (2 + arrays) * blocks(longest * 4) + blocks(stepSizeBytes);
 }
+
+/** The running size of a step in a snapshot: two float64. */
+export const stepSizeBytes = 16;
 
 /** Which slices lie in the memory of which apply thread. */
 export interface MemoryPlan {
@@ -84,6 +96,8 @@ export interface PlanOptions {
   readonly manifest: Manifest;
   /** The slices of one server. */
   readonly slices: readonly SliceRange[];
+  /** The slices of others whose replicas it keeps. */
+  readonly replicas?: readonly SliceRange[];
   /** Members that push and pull. */
   readonly members: number;
   readonly bounds?: ServerBounds;
@@ -103,7 +117,7 @@ export function planMemory({
   bounds = serverBounds,
 }: PlanOptions): MemoryPlan {
   const sizes = slices.map((range) => sum(sliceBytes(job, manifest, range, members, bounds)));
-  const beside = threadBytes(slices, bounds);
+  const beside = threadBytes(job, slices, bounds);
   const room = bounds.memoryBytesMax - beside;
   const most = Math.max(1, Math.min(bounds.applyThreadsMax, slices.length));
   const total = sizes.reduce((all, size) => all + size, 0);
@@ -152,23 +166,34 @@ export interface MemoryEstimate {
  * @throws resourceExhausted: they don't fit, with the numbers
  */
 export function serverMemoryEstimate(options: PlanOptions): MemoryEstimate {
-  const { job, manifest, slices, members, bounds = serverBounds } = options;
-  const bytes = slices
-    .map((range) => sliceBytes(job, manifest, range, members, bounds))
-    .reduce<MemoryBytes>(
-      (all, one) => ({
-        weights: all.weights + one.weights,
-        optimizerState: all.optimizerState + one.optimizerState,
-        accumulators: all.accumulators + one.accumulators,
-        policyState: all.policyState + one.policyState,
-        encodings: all.encodings + one.encodings,
-        pulledVersions: all.pulledVersions + one.pulledVersions,
-        mirrors: all.mirrors + one.mirrors,
-      }),
-      nothing,
-    );
-  const { threadCount } = planMemory(options);
-  const scratch = 2 * blocks(Math.max(0, ...slices.map((range) => range.length)) * 4);
-  const transientBytesMax = threadCount * (bounds.stagingBytesMax + bounds.sendingBytesMax + scratch);
-  return { bytes, totalBytes: sum(bytes), transientBytesMax, applyThreads: threadCount };
+  const { job, manifest, slices, replicas = [], members, bounds = serverBounds } = options;
+  const sizes = (ranges: readonly SliceRange[]) =>
+    ranges.map((range) => sliceBytes(job, manifest, range, members, bounds)).reduce(add, nothing);
+  const copies = sizes(replicas);
+  const bytes = { ...sizes(slices), replicas: sum(copies) - copies.encodings - copies.mirrors };
+  // Replicas lie in memories of their own.
+  const threads = [slices, replicas].map((ranges) =>
+    ranges.length === 0 ? 0 : planMemory({ ...options, slices: ranges }).threadCount,
+  );
+  const applyThreads = Math.max(
+    1,
+    threads.reduce((all, count) => all + count, 0),
+  );
+  const longest = Math.max(0, ...[...slices, ...replicas].map((range) => range.length));
+  const scratch = 2 * blocks(longest * 4);
+  const transientBytesMax = applyThreads * (bounds.stagingBytesMax + bounds.sendingBytesMax + scratch);
+  return { bytes, totalBytes: sum(bytes), transientBytesMax, applyThreads };
+}
+
+function add(all: MemoryBytes, one: MemoryBytes): MemoryBytes {
+  return {
+    weights: all.weights + one.weights,
+    optimizerState: all.optimizerState + one.optimizerState,
+    accumulators: all.accumulators + one.accumulators,
+    policyState: all.policyState + one.policyState,
+    encodings: all.encodings + one.encodings,
+    replicas: all.replicas + one.replicas,
+    pulledVersions: all.pulledVersions + one.pulledVersions,
+    mirrors: all.mirrors + one.mirrors,
+  };
 }

@@ -1,7 +1,7 @@
 import type { JobInput } from "@downpour/job";
 import { cutSlices, makeManifest } from "@downpour/parameter-vector";
 import { describe, expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
+import type { Assignment } from "./layout.ts";
 import { jobWith, type TestPush, TestStore } from "./test-store.test.suite.ts";
 
 /*

@@ -2,7 +2,7 @@ import type { ErrorCode } from "@downpour/errors";
 import type { JobInput } from "@downpour/job";
 import { makeManifest } from "@downpour/parameter-vector";
 import { describe, expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
+import type { Assignment } from "./layout.ts";
 import { jobWith, type TestGradient, type TestPush, TestStore } from "./test-store.test.suite.ts";
 
 /*
@@ -74,8 +74,8 @@ describe("a refused push changes nothing", () => {
     ],
     [
       "a slice of another server",
-      "notFound",
-      /slice 3 is not on this server/,
+      "sliceMoved",
+      /slice 3 is not this server's/,
       (store) => withLastSlice(store, { sliceIndex: 3 }),
     ],
     [
@@ -115,15 +115,15 @@ describe("a refused push changes nothing", () => {
       (store) => withLastSlice(store, gradientWith(Number.NEGATIVE_INFINITY, 7)),
     ],
     [
-      "a lower term",
-      "failedPrecondition",
-      /term 0, the slice of term 1/,
+      "a term of before a roll-back",
+      "rolledBack",
+      /term 0; the slice went back to a checkpoint in term 1/,
       (store) => withLastSlice(store, { base: { term: 0, count: 0 } }),
     ],
     [
       "a higher term",
-      "failedPrecondition",
-      /term 2, the slice of term 1/,
+      "sliceMoved",
+      /slice 2 is not this server's/,
       (store) => withLastSlice(store, { base: { term: 2, count: 0 } }),
     ],
     [
@@ -220,9 +220,7 @@ describe("assign", () => {
   test("a coordinator epoch lower than one seen is refused and changes nothing", async () => {
     const store = await makeReadyStore();
     const stale = { ...assignment, coordinatorEpoch: 4 };
-    await store.expectRefusal("failedPrecondition", /epoch 4, but epoch 5 rules/, () =>
-      store.store.assign(stale),
-    );
+    await store.expectRefusal("fenced", /epoch 4, but epoch 5 rules/, () => store.store.assign(stale));
   });
 
   test("a slice outside the manifest is refused, and none beside it is taken", async () => {
@@ -248,7 +246,7 @@ describe("setMembers", () => {
 
   test("a coordinator epoch lower than one seen is refused, and the members stay", async () => {
     const store = await makeReadyStore();
-    await store.expectRefusal("failedPrecondition", /epoch 4, but epoch 5 rules/, () =>
+    await store.expectRefusal("fenced", /epoch 4, but epoch 5 rules/, () =>
       store.setMembers(4, 9, ["worker-9"]),
     );
     expect(await store.push(store.pushOf())).toHaveLength(3);
@@ -301,7 +299,7 @@ describe("initialize", () => {
     ],
     [
       "a slice of another server",
-      "notFound",
+      "sliceMoved",
       "worker-1",
       manifest.fingerprint,
       { sliceIndex: 3, data: new Float32Array(16) },

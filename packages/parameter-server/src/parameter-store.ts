@@ -1,169 +1,195 @@
-import { codeOf, DownpourError, messageOf } from "@downpour/errors";
+import { DownpourError } from "@downpour/errors";
 import { type Job, momentumOf } from "@downpour/job";
-import { checkPayload, type PushCodec } from "@downpour/tensor-kernels";
 import {
   type AdmissionState,
   admitMember,
   admitPush,
+  checkSlicePayload,
   fullCodec,
   type InitialWeights,
   initializedSlice,
   type Pull,
   type Push,
+  refuseMoved,
   refuseRepeats,
   type Schedule,
+  sliceMoved,
   sliceOf,
 } from "./admission.ts";
-import { type Assembly, type Assignment, assemble, checkAssignment, sameAssignment } from "./assignment.ts";
 import { Batch } from "./batch.ts";
 import { type ServerBounds, serverBounds } from "./bounds.ts";
+import { type CheckpointSnapshots, snapshotPrimaries } from "./checkpoint-snapshots.ts";
+import { CommandGuard } from "./command-guard.ts";
 import { Counters } from "./counters.ts";
 import { Encodings } from "./encodings.ts";
-import type { MakeExecutor } from "./executor.ts";
-import { type After, GateKeeper } from "./gate-keeper.ts";
-import type { Lane } from "./lane.ts";
-import { makeGate } from "./make-gate.ts";
+import { Holdings, type LayoutChange } from "./holdings.ts";
+import type { Assignment } from "./layout.ts";
 import { MemberCopies } from "./member-copies.ts";
 import { answerPull, type PulledMessage } from "./pull-answer.ts";
-import { PushProgress } from "./push-progress.ts";
+import { ReplicaIntake } from "./replica-intake.ts";
+import type { ReplicaMessage, ReplicaRefusal } from "./replica-messages.ts";
+import { type ReplicaReport, Replication } from "./replication.ts";
+import { Rounds } from "./rounds.ts";
 import type { Slice } from "./slice.ts";
+import { Snapshots } from "./snapshots.ts";
 import { Staging } from "./staging.ts";
+import type { StoreOptions } from "./store-options.ts";
 import { type Acknowledgement, type StagedGradient, takePush } from "./take-push.ts";
 
-export interface StoreOptions {
-  readonly job: Job;
-  readonly makeExecutor: MakeExecutor;
-  readonly bounds?: Partial<ServerBounds>;
-  /** Calls back later: for the longest wait at a gate. Left out: such a wait has no end of its own. */
-  readonly after?: After;
-  /** An apply thread crashed, or a command of nobody's request failed: the server can't go on. */
-  readonly onFailure?: (error: Error) => void;
-}
-
 /**
- * The core of a parameter server: what it holds, and what it does with each message. No I/O, no clock; apply threads
- * are behind a port.
+ * The core of a parameter server: what it holds, and what it does with each message. No I/O, no clock; apply threads,
+ * the servers of replicas and checkpoints are behind ports.
  *
  * A message is checked whole before anything changes: a refused one changes nothing. Since nothing can fail after
  * that, counts and push ids are brought up at once, and what is left to do goes to the apply threads as commands, in
- * order; the answer follows when they are done.
+ * order; the answer follows when they are done, here and at the replicas, and the slices are still this server's.
  */
 export class ParameterStore {
   readonly counters = new Counters();
   readonly #job: Job;
-  readonly #options: StoreOptions;
   readonly #bounds: ServerBounds;
-  readonly #gate: GateKeeper;
+  readonly #onFailure: (error: Error) => void;
+  readonly #rounds: Rounds;
   readonly #encodings = new Encodings(this.counters);
-  readonly #copies = new MemberCopies((slice) => this.#lanes[slice.thread] as Lane);
-  #assignment: Assignment | undefined;
-  #assembly: Promise<Assembly> | undefined;
-  #closeThreads: () => Promise<void> = async () => undefined;
-  #lanes: readonly Lane[] = [];
-  #slices: ReadonlyMap<number, Slice> = new Map();
-  #slicesOf: readonly (readonly Slice[])[] = [];
-  #staging = new Staging([]);
-  #progress = new PushProgress(0);
-  #members: ReadonlySet<string> = new Set();
-  /** The coordinator epoch that the list of members is of, and its revision within it. */
-  #membersVersion = { epoch: 0, revision: 0 };
-  #coordinatorEpoch = 0;
+  readonly #copies = new MemberCopies();
+  readonly #snapshots = new Snapshots();
+  readonly #staging = new Staging();
+  readonly #holdings: Holdings;
+  readonly #replication: Replication;
+  readonly #intake: ReplicaIntake;
+  readonly #commands = new CommandGuard();
   #schedule: Schedule;
-  /** The batch that a round's end goes into, while a push is being taken. */
-  #openBatch: Batch | undefined;
   #closed = false;
 
   constructor(options: StoreOptions) {
-    this.#options = options;
-    this.#job = options.job;
+    const { job, after = () => () => undefined } = options;
+    this.#job = job;
     this.#bounds = { ...serverBounds, ...options.bounds };
-    this.#schedule = {
-      revision: 1,
-      dropFactor: 1,
-      rateFactor: 1,
-      momentum: momentumOf(options.job.optimizer),
+    this.#onFailure = (error) => {
+      if (!this.#closed) options.onFailure?.(error);
     };
-    this.#gate = new GateKeeper({
-      gate: makeGate(options.job),
-      closeRound: () => this.#closeRound(),
-      waitMsMax: options.job.cluster.leaseMs,
-      after: options.after ?? (() => () => undefined),
+    this.#schedule = { revision: 1, dropFactor: 1, rateFactor: 1, momentum: momentumOf(job.optimizer) };
+    this.#holdings = new Holdings({
+      job,
+      bounds: this.#bounds,
+      makeExecutor: options.makeExecutor,
+      readCheckpoint: options.readCheckpoint ?? missing("checkpoints"),
+      onFailure: this.#onFailure,
+      onRetired: (slice) => this.#retired(slice),
+      onChanged: (change) => this.#changed(change),
     });
+    this.#rounds = new Rounds({
+      job,
+      after,
+      primaries: () => this.#holdings.primaries,
+      momentum: () => this.#schedule.momentum,
+      onFailure: this.#onFailure,
+    });
+    this.#replication = new Replication({
+      connect: options.connectReplica ?? missing("replicas"),
+      snapshots: this.#snapshots,
+      copies: this.#copies,
+      after,
+      round: () => this.round,
+      waitMsMax: job.cluster.requestTimeoutMs,
+      onChange: () => options.onReplicasChanged?.(),
+    });
+    this.#intake = new ReplicaIntake({ job, slices: () => this.#holdings.slices, copies: this.#copies });
   }
 
   get schedule(): Schedule {
     return this.#schedule;
   }
 
+  /** The slices that this server is the primary of, in order. */
   get slices(): Iterable<Slice> {
-    return this.#slices.values();
+    return this.#holdings.primaries;
+  }
+
+  /** The slices whose replica it keeps. */
+  get replicas(): readonly Slice[] {
+    return [...this.#holdings.slices.values()].filter((slice) => slice.duty === "replica");
   }
 
   /** The open round; 0 where there are none. */
   get round(): number {
-    return this.#gate.round;
+    return this.#rounds.gate.round;
   }
 
   get pullsGated(): number {
-    return this.#gate.waiting;
+    return this.#rounds.gate.waiting;
   }
 
   get applyThreads(): number {
-    return this.#lanes.length;
+    return this.#holdings.lanes.length;
   }
 
   /** Bytes of weights, optimizer state and copies that are in use. */
   get memoryBytesUsed(): number {
-    return this.#lanes.reduce((sum, lane) => sum + lane.bytesUsed, 0);
+    return this.#holdings.lanes.reduce((sum, lane) => sum + lane.bytesUsed, 0);
+  }
+
+  /** Replicas of this server's slices that are in step, or lost. */
+  get replicaReports(): readonly ReplicaReport[] {
+    return this.#replication.reports();
+  }
+
+  /** Of the slices that it has; empty before it has any. */
+  get manifestFingerprint(): string {
+    return this.#holdings.assignment?.manifest.fingerprint ?? "";
   }
 
   isMember(memberId: string): boolean {
-    return this.#members.has(memberId);
+    return this.#commands.members.has(memberId);
   }
 
-  /** Takes the slices that this server owns; the same assignment again changes nothing. */
+  /** Takes the slices that this server has, and what it is to each; the same layout again changes nothing. */
   async assign(assignment: Assignment): Promise<void> {
-    this.#admitCommand(assignment.coordinatorEpoch);
-    if (this.#assignment !== undefined) {
-      if (!sameAssignment(this.#assignment, assignment)) {
-        throw new DownpourError("failedPrecondition", "other slices were assigned to this server before");
-      }
-      await this.#assembly;
-      return;
+    this.#commands.admit(assignment.coordinatorEpoch);
+    await this.#holdings.assign(assignment);
+  }
+
+  /** Gives all slices up: the coordinator does not know this server any more. */
+  drop(): Promise<void> {
+    return this.#holdings.drop();
+  }
+
+  /** Does what the primaries of its replicas did. Messages of one stream are handed in one after the other. */
+  replicate(
+    manifestFingerprint: string,
+    message: ReplicaMessage,
+  ): Promise<{ readonly done: Promise<readonly ReplicaRefusal[]> }> {
+    const fingerprint = this.manifestFingerprint;
+    if (fingerprint !== "" && fingerprint !== manifestFingerprint) {
+      throw new DownpourError(
+        "failedPrecondition",
+        `the primary's manifest is ${manifestFingerprint.slice(0, 12)}, this server's is ${fingerprint.slice(0, 12)}`,
+      );
     }
-    checkAssignment(assignment);
-    this.#assignment = assignment;
-    const { makeExecutor } = this.#options;
-    this.#assembly = assemble(this.#job, assignment, this.#bounds, makeExecutor, (error) =>
-      this.#fail(error),
-    );
-    try {
-      await this.#take(await this.#assembly);
-    } catch (error) {
-      this.#assignment = undefined;
-      throw error;
-    }
+    return this.#intake.take(message);
+  }
+
+  /**
+   * Copies of all slices that this server is the primary of, each between two updates.
+   * @throws failedPrecondition: another layout is in force, or a slice has no weights; fenced
+   */
+  snapshotPrimaries(coordinatorEpoch: number, layoutRevision: number): Promise<CheckpointSnapshots> {
+    this.#commands.admit(coordinatorEpoch);
+    return snapshotPrimaries(this.#job, this.#holdings, this.#snapshots, layoutRevision);
   }
 
   /** Replaces the list of members, unless a newer one is known; frees what those who left had. */
   setMembers(coordinatorEpoch: number, revision: number, memberIds: readonly string[]): void {
-    this.#admitCommand(coordinatorEpoch);
-    const { epoch: knownEpoch, revision: knownRevision } = this.#membersVersion;
-    if (coordinatorEpoch === knownEpoch && revision <= knownRevision) return;
-    this.#membersVersion = { epoch: coordinatorEpoch, revision };
-    const before = this.#members;
-    this.#members = new Set(memberIds);
-    for (const memberId of before) {
-      if (this.#members.has(memberId)) continue;
-      this.#copies.left(this.#slices.values(), memberId);
+    for (const memberId of this.#commands.setMembers(coordinatorEpoch, revision, memberIds)) {
+      // Replicas hear of it from their primaries, in the order of the log.
+      this.#copies.left(this.#holdings.primaries, memberId);
       this.streamLost(memberId);
     }
   }
 
   /** The member's streams are over: gates don't wait for it, and what it waits for fails. */
   streamLost(memberId: string): void {
-    this.#progress.forget(memberId);
-    this.#gate.leave(memberId, "the member's stream is over");
+    this.#rounds.streamLost(memberId);
   }
 
   /** Keeps the schedule with the highest revision. */
@@ -184,10 +210,11 @@ export class ParameterStore {
     };
     const staged = await this.#staging.stage(admit, (entry) => entry.data);
     try {
+      refuseMoved(staged.entries);
       for (const [i, { slice }] of staged.entries.entries()) {
-        this.#look(slice, "weights", { name: "float32" }, staged.view(i));
+        checkSlicePayload(slice, "weights", { name: "float32" }, staged.view(i));
       }
-      const batch = this.#newBatch();
+      const batch = new Batch();
       let initialized = 0;
       for (const [i, { slice }] of staged.entries.entries()) {
         if (slice.initialized) continue;
@@ -196,7 +223,9 @@ export class ParameterStore {
         const payloadAt = staged.view(i).byteOffset;
         batch.of(slice).push({ kind: "initialize", slice: slice.local, payloadAt });
       }
-      await Promise.all(batch.submit());
+      const done = batch.submit();
+      this.#replication.wake();
+      await Promise.all(done);
       return { initialized, unchanged: weights.length - initialized };
     } finally {
       staged.release();
@@ -204,8 +233,9 @@ export class ParameterStore {
   }
 
   /**
-   * Admits and applies one push. Resolves when it is applied.
-   * @throws the reason for which the whole push is refused; nothing is applied then
+   * Admits and applies one push. Resolves when it is applied, here and at the replicas of its slices.
+   * @throws the reason for which the whole push is refused: nothing is applied then; sliceMoved, deadlineExceeded: it
+   * was applied, and is not acknowledged
    */
   async push(push: Push): Promise<Acknowledgement[]> {
     this.counters.beginPush();
@@ -215,18 +245,27 @@ export class ParameterStore {
         ({ pushed }) => pushed.data,
       );
       const staged = staging instanceof Promise ? await staging : staging;
+      const slices = staged.entries.map(({ slice }) => slice);
+      let acknowledgements: Acknowledgement[];
+      let replicated: Promise<void> | undefined;
       try {
+        refuseMoved(staged.entries);
         const gradients = staged.entries.map((entry, i) => ({ ...entry, payload: staged.view(i) }));
         for (const { slice, pushed, payload } of gradients) {
           const what = slice.isStatistic ? "batch statistics" : "gradient";
-          this.#look(slice, what, fullCodec(this.#job, pushed.codec), payload);
+          checkSlicePayload(slice, what, fullCodec(this.#job, pushed.codec), payload);
         }
-        const { acknowledgements, done } = this.#takePush(push, gradients);
-        await done;
-        return acknowledgements;
+        const taken = this.#takePush(push, gradients);
+        acknowledgements = taken.acknowledgements;
+        replicated = this.#replication.replicated(slices);
+        await taken.done;
       } finally {
+        // Room for payloads is free again before anybody waits for another server.
         staged.release();
       }
+      await replicated;
+      refuseMoved(staged.entries);
+      return acknowledgements;
     } finally {
       this.counters.endPush();
     }
@@ -249,18 +288,16 @@ export class ParameterStore {
     };
     let wanted = admit();
     if (pull.gated) {
-      await this.#gate.pass(memberId);
+      await this.#rounds.gate.pass(memberId);
       // While it waited it may have been told to leave.
       wanted = admit();
     }
-    const { round } = this.#gate;
+    const { round } = this;
     const { counters } = this;
     const messages = answerPull(wanted, {
       memberId,
       codec,
       answerBytesMax: this.#bounds.answerBytesMax,
-      lanes: this.#lanes,
-      newBatch: () => this.#newBatch(),
       encodings: this.#encodings,
       copies: this.#copies,
       counters,
@@ -268,7 +305,7 @@ export class ParameterStore {
     for await (const message of messages) yield { ...message, round };
   }
 
-  /** Whether a gradient belongs to the open round. @throws failedPrecondition: this server doesn't decide that */
+  /** Whether a gradient belongs to the open round. @throws failedPrecondition, sliceMoved: this server doesn't decide that */
   admitPush(push: Pick<Push, "memberId" | "manifestFingerprint" | "epoch" | "batch" | "round">): boolean {
     admitMember(this.#state(), push.memberId, push.manifestFingerprint);
     if (this.#job.consistency.kind !== "sync") {
@@ -278,122 +315,73 @@ export class ParameterStore {
         `the job's consistency is ${kind}, not sync: push right away`,
       );
     }
-    if (!this.#slices.has(0)) {
-      throw new DownpourError("failedPrecondition", "only the server of slice 0 admits pushes; ask that one");
-    }
-    return this.#gate.admit(push.memberId, `${push.epoch}/${push.batch}`, push.round);
+    // Only the server of slice 0 does.
+    sliceOf(this.#state(), 0);
+    return this.#rounds.gate.admit(push.memberId, `${push.epoch}/${push.batch}`, push.round);
   }
 
   /** Applies what rounds and n-softsync hold back, and lets waiting pulls go on. @returns slices that applied any */
   async closeRounds(coordinatorEpoch: number): Promise<number> {
-    this.#admitCommand(coordinatorEpoch);
-    const batch = this.#newBatch();
-    const updated = this.#closeSlices(batch);
-    const done = batch.submit();
-    this.#gate.open();
-    await Promise.all(done);
-    return updated;
+    this.#commands.admit(coordinatorEpoch);
+    return this.#rounds.close();
   }
 
   /** Ends the apply threads. Requests under way fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const memberId of this.#members) this.streamLost(memberId);
-    await this.#assembly?.catch(() => undefined);
-    await this.#closeThreads();
+    for (const memberId of this.#commands.members) this.streamLost(memberId);
+    this.#replication.close();
+    await this.#holdings.close();
   }
 
-  async #take({ lanes, slices, executor }: Assembly): Promise<void> {
-    this.#closeThreads = () => executor.close();
-    this.#lanes = lanes;
-    this.#slices = new Map(slices.map((slice) => [slice.range.sliceIndex, slice]));
-    this.#slicesOf = lanes.map((_, thread) =>
-      slices.filter((slice) => slice.thread === thread).sort((a, b) => a.local - b.local),
-    );
-    this.#staging = new Staging(lanes);
-    this.#progress = new PushProgress(slices.length);
-    if (this.#closed) await executor.close();
+  #retired(slice: Slice): void {
+    this.#replication.end(slice, sliceMoved(slice.range.sliceIndex));
+    this.#encodings.forget(slice);
+    this.#copies.forget(slice);
+  }
+
+  #changed({ assigned, promoted, primariesChanged, isFirst }: LayoutChange): void {
+    for (const slice of promoted) {
+      for (const memberId of slice.pulled?.memberIds ?? []) {
+        if (!this.#commands.members.has(memberId)) this.#copies.left([slice], memberId);
+      }
+    }
+    for (const slice of this.#holdings.primaries) {
+      this.#replication.place(slice, assigned.get(slice)?.replicaAddress);
+    }
+    if (!primariesChanged) return;
+    const rounds = promoted.map((slice) => this.#intake.roundOf(slice));
+    this.#rounds.begin(Math.max(this.round, ...rounds), isFirst);
   }
 
   #takePush(push: Push, gradients: readonly StagedGradient[]) {
     this.observeSchedule(push.schedule);
-    const batch = this.#newBatch();
+    const batch = new Batch();
     return takePush(push, gradients, {
       job: this.#job,
-      batchesPerEpoch: this.#assignment?.batchesPerEpoch ?? 1,
+      batchesPerEpoch: this.#holdings.assignment?.batchesPerEpoch ?? 1,
       schedule: this.#schedule,
       counters: this.counters,
       copies: this.#copies,
       batch,
-      onTaken: () => this.#countInGate(push, batch),
+      onTaken: () => this.#rounds.countIn(push, batch),
     });
-  }
-
-  #countInGate(push: Push, batch: Batch): void {
-    const indices = push.slices.map((entry) => entry.sliceIndex);
-    const isWhole = this.#progress.take(push.memberId, `${push.epoch}/${push.batch}`, indices);
-    if (!isWhole) return;
-    this.#openBatch = batch;
-    this.#gate.pushed(push.memberId, push.round, push.lastOfLease);
-    this.#openBatch = undefined;
-  }
-
-  /** The open round has what it waits for. */
-  #closeRound(): void {
-    if (this.#openBatch !== undefined) {
-      this.#closeSlices(this.#openBatch);
-      return;
-    }
-    const batch = this.#newBatch();
-    this.#closeSlices(batch);
-    for (const done of batch.submit()) done.catch((error: Error) => this.#fail(error));
-  }
-
-  #closeSlices(batch: Batch): number {
-    let updated = 0;
-    for (const slice of this.#slices.values()) {
-      if (slice.close(this.#schedule.momentum, batch.of(slice))) updated++;
-    }
-    return updated;
-  }
-
-  #newBatch(): Batch {
-    return new Batch(this.#lanes, this.#slicesOf);
-  }
-
-  /** Looks through a payload, and names its slice in what is thrown. */
-  #look(slice: Slice, what: string, codec: PushCodec, payload: Uint8Array): void {
-    const { kernels } = (this.#lanes[slice.thread] as Lane).memory;
-    try {
-      checkPayload(codec, slice.place.codecRuns, payload, kernels);
-    } catch (error) {
-      const message = `the ${what} of slice ${slice.range.sliceIndex}: ${messageOf(error)}`;
-      throw new DownpourError(codeOf(error), message, { cause: error });
-    }
   }
 
   #state(): AdmissionState {
     return {
       job: this.#job,
-      members: this.#members,
-      assignment: this.#lanes.length > 0 ? this.#assignment : undefined,
-      slices: this.#slices,
+      members: this.#commands.members,
+      assignment: this.#holdings.assignment,
+      slices: this.#holdings.slices,
       revision: this.#schedule.revision,
-      round: this.#gate.round,
+      round: this.round,
     };
   }
+}
 
-  #admitCommand(coordinatorEpoch: number): void {
-    if (coordinatorEpoch < this.#coordinatorEpoch) {
-      throw new DownpourError(
-        "failedPrecondition",
-        `the command is of coordinator epoch ${coordinatorEpoch}, but epoch ${this.#coordinatorEpoch} rules`,
-      );
-    }
-    this.#coordinatorEpoch = coordinatorEpoch;
-  }
-
-  #fail(error: Error): void {
-    if (!this.#closed) this.#options.onFailure?.(error);
-  }
+function missing(what: string): () => never {
+  return () => {
+    throw new DownpourError("internal", `this server was started without a way to ${what}`);
+  };
 }

@@ -1,6 +1,6 @@
 import { encodedLength, type PullCodec } from "@downpour/tensor-kernels";
-import type { SliceVersion } from "./admission.ts";
-import type { Batch } from "./batch.ts";
+import { type SliceVersion, sliceMoved } from "./admission.ts";
+import { Batch } from "./batch.ts";
 import type { Counters } from "./counters.ts";
 import type { Encoding, Encodings } from "./encodings.ts";
 import type { Lane } from "./lane.ts";
@@ -31,8 +31,6 @@ export interface PullAnswerOptions {
   readonly memberId: string;
   readonly codec: PullCodec;
   readonly answerBytesMax: number;
-  readonly lanes: readonly Lane[];
-  readonly newBatch: () => Batch;
   readonly encodings: Encodings;
   readonly copies: MemberCopies;
   readonly counters: Counters;
@@ -74,16 +72,24 @@ export async function* answerPull(
 async function prepare(wanted: readonly WantedSlice[], options: PullAnswerOptions): Promise<Prepared> {
   // At once when there is room; else for the case that every slice changes while this waits.
   let chosen = choose(wanted, options, false);
-  const lanes = [...chosen.bytes].sort(([a], [b]) => a - b);
-  if (lanes.every(([lane, bytes]) => options.lanes[lane]?.sending.fits(bytes) ?? true)) {
-    for (const [lane, bytes] of lanes) options.lanes[lane]?.sending.tryTake(bytes);
+  if ([...chosen.bytes].every(([lane, bytes]) => lane.sending.fits(bytes))) {
+    for (const [lane, bytes] of chosen.bytes) lane.sending.tryTake(bytes);
   } else {
     chosen = choose(wanted, options, true);
-    for (const [lane, bytes] of [...chosen.bytes].sort(([a], [b]) => a - b)) {
-      await options.lanes[lane]?.sending.take(bytes);
+    for (const [lane, bytes] of [...chosen.bytes].sort(([a], [b]) => a.order - b.order)) {
+      await lane.sending.take(bytes);
     }
   }
-  const batch = options.newBatch();
+  const give = () => {
+    for (const [lane, bytes] of chosen.bytes) lane.sending.give(bytes);
+  };
+  // Between two messages of an answer the layout may have changed.
+  const moved = wanted.slice(0, chosen.count).find(({ slice }) => !slice.serves);
+  if (moved !== undefined) {
+    give();
+    throw sliceMoved(moved.slice.range.sliceIndex);
+  }
+  const batch = new Batch();
   const held: Encoding[] = [];
   const fresh: Encoding[] = [];
   const slices = wanted.slice(0, chosen.count).map((one) => read(one, options, batch, held, fresh));
@@ -92,7 +98,7 @@ async function prepare(wanted: readonly WantedSlice[], options: PullAnswerOption
   for (const encoding of fresh) encoding.ready = submitted;
   const release = () => {
     for (const encoding of held) options.encodings.release(encoding);
-    for (const [lane, bytes] of chosen.bytes) options.lanes[lane]?.sending.give(bytes);
+    give();
   };
   try {
     await submitted;
@@ -109,18 +115,18 @@ function choose(
   wanted: readonly WantedSlice[],
   { memberId, codec, answerBytesMax, copies }: PullAnswerOptions,
   allChange: boolean,
-): { readonly count: number; readonly bytes: ReadonlyMap<number, number> } {
-  const bytes = new Map<number, number>();
+): { readonly count: number; readonly bytes: ReadonlyMap<Lane, number> } {
+  const bytes = new Map<Lane, number>();
   let total = 0;
   let count = 0;
   for (const { slice, have } of wanted) {
-    const full = codec === "int8Difference" && !copies.hasMirror(slice, memberId, have?.count);
+    const full = codec === "int8Difference" && !copies.hasMirror(slice, memberId, knownCount(slice, have));
     const length = encodedLength(full ? "float32" : codec, slice.place.codecRuns);
     const cost = !allChange && isCurrent(slice, have) ? 0 : length;
     if (count > 0 && total + cost > answerBytesMax) break;
     total += cost;
     count++;
-    bytes.set(slice.thread, (bytes.get(slice.thread) ?? 0) + cost);
+    bytes.set(slice.lane, (bytes.get(slice.lane) ?? 0) + cost);
   }
   return { count, bytes };
 }
@@ -129,9 +135,14 @@ function isCurrent(slice: Slice, have: SliceVersion | undefined): boolean {
   return have !== undefined && have.term === slice.term && have.count === slice.count;
 }
 
+/** Counts of other terms say nothing: another term is another history, or may be. */
+function knownCount(slice: Slice, have: SliceVersion | undefined): number | undefined {
+  return have?.term === slice.term ? have.count : undefined;
+}
+
 function read(
   { slice, have }: WantedSlice,
-  { memberId, codec, lanes, encodings, copies, counters }: PullAnswerOptions,
+  { memberId, codec, encodings, copies, counters }: PullAnswerOptions,
   batch: Batch,
   held: Encoding[],
   fresh: Encoding[],
@@ -141,7 +152,7 @@ function read(
   const commands = batch.of(slice);
   copies.pulled(slice, memberId, commands);
   if (isCurrent(slice, have)) return { sliceIndex, version, codec, data: undefined };
-  const lane = lanes[slice.thread] as Lane;
+  const { lane } = slice;
   const before = counters.encodingsMade;
   const { encoding, used } = encodeFor();
   held.push(encoding);
@@ -153,8 +164,7 @@ function read(
     if (codec !== "int8Difference") {
       return { encoding: encodings.hold(slice, codec, lane, commands), used: codec };
     }
-    const known = have?.term === slice.term ? have.count : undefined;
-    const mirror = copies.mirror(slice, memberId, known, commands);
+    const mirror = copies.mirror(slice, memberId, knownCount(slice, have), commands);
     return mirror === undefined
       ? { encoding: encodings.hold(slice, "float32", lane, commands), used: "float32" }
       : { encoding: encodings.difference(slice, lane, mirror, commands), used: "int8Difference" };

@@ -2,9 +2,9 @@ import type { JobInput } from "@downpour/job";
 import { makeManifest } from "@downpour/parameter-vector";
 import { addDifferenceInPlace, decodeInto, type PullCodec, referenceKernels } from "@downpour/tensor-kernels";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
 import { inlineExecutor, type MakeExecutor } from "./executor.ts";
-import type { StoreOptions } from "./parameter-store.ts";
+import type { Assignment } from "./layout.ts";
+import type { StoreOptions } from "./store-options.ts";
 import { jobWith, TestStore, type TestWeights } from "./test-store.test.suite.ts";
 import { threadExecutor } from "./thread-executor.ts";
 
@@ -236,7 +236,7 @@ describe("a pull", () => {
     const refusals: [object, string][] = [
       [{ memberId: "stranger" }, "unknownMember"],
       [{ manifestFingerprint: "0".repeat(64) }, "failedPrecondition"],
-      [{ slices: [...all, { sliceIndex: 9, have: undefined }] }, "notFound"],
+      [{ slices: [...all, { sliceIndex: 9, have: undefined }] }, "sliceMoved"],
       [{ slices: [...all, ...all.slice(0, 1)] }, "invalidArgument"],
     ];
     for (const [change, code] of refusals) {

@@ -27,6 +27,11 @@ export class PulledVersions {
     return this.#references.size;
   }
 
+  /** Members that it keeps versions for. */
+  get memberIds(): readonly string[] {
+    return [...this.#members.keys()];
+  }
+
   has(count: number): boolean {
     return this.#references.has(count);
   }

@@ -1,3 +1,10 @@
+import { type AppliedPushIds, Bitmap } from "@downpour/checkpoint";
+
+export interface PushId {
+  readonly epoch: number;
+  readonly batch: number;
+}
+
 /**
  * Which push ids a slice has applied: one bitmap per epoch, for the newest epoch seen and the one before it.
  * The coordinator keeps at most two epochs open, so every batch of an older epoch has its outcome, and a late
@@ -5,30 +12,43 @@
  */
 export class PushIdTable {
   readonly #batchesPerEpoch: number;
-  readonly #bitmaps = new Map<number, Uint8Array>();
-  #newestEpoch = -1;
+  readonly #bitmaps: Map<number, Bitmap>;
+  #newestEpoch: number;
 
-  constructor(batchesPerEpoch: number) {
+  /** @param applied what it begins with; its bitmaps are the table's from then on */
+  constructor(batchesPerEpoch: number, applied: AppliedPushIds = { newestEpoch: -1, epochs: new Map() }) {
     this.#batchesPerEpoch = batchesPerEpoch;
+    this.#bitmaps = new Map(applied.epochs);
+    this.#newestEpoch = applied.newestEpoch;
   }
 
   /** Whether the gradient of this batch was applied, or is too old to be needed. */
   has(epoch: number, batch: number): boolean {
     if (epoch < this.#newestEpoch - 1) return true;
-    const bitmap = this.#bitmaps.get(epoch);
-    return bitmap !== undefined && ((bitmap[batch >> 3] as number) & (1 << (batch & 7))) !== 0;
+    return this.#bitmaps.get(epoch)?.has(batch) ?? false;
   }
 
   add(epoch: number, batch: number): void {
     let bitmap = this.#bitmaps.get(epoch);
     if (bitmap === undefined) {
-      bitmap = new Uint8Array(Math.ceil(this.#batchesPerEpoch / 8));
+      bitmap = new Bitmap(this.#batchesPerEpoch);
       this.#bitmaps.set(epoch, bitmap);
       this.#newestEpoch = Math.max(this.#newestEpoch, epoch);
       for (const known of this.#bitmaps.keys()) {
         if (known < this.#newestEpoch - 1) this.#bitmaps.delete(known);
       }
     }
-    bitmap[batch >> 3] = (bitmap[batch >> 3] as number) | (1 << (batch & 7));
+    bitmap.add(batch);
+  }
+
+  /** A copy, without some. */
+  applied(without: readonly PushId[] = []): AppliedPushIds {
+    const epochs = new Map(
+      [...this.#bitmaps].map(
+        ([epoch, bitmap]) => [epoch, Bitmap.fromBase64(this.#batchesPerEpoch, bitmap.toBase64())] as const,
+      ),
+    );
+    for (const { epoch, batch } of without) epochs.get(epoch)?.remove(batch);
+    return { newestEpoch: this.#newestEpoch, epochs };
   }
 }

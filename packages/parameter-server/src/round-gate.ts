@@ -73,6 +73,12 @@ export class RoundGate implements Gate {
     return true;
   }
 
+  reset(roundMin: number): void {
+    this.#taking.clear();
+    this.open();
+    this.#round = Math.max(this.#round, roundMin);
+  }
+
   open(): void {
     this.#round++;
     this.#pushed.clear();

@@ -1,29 +1,40 @@
 import { randomUUID } from "node:crypto";
+import { codeOf } from "@downpour/errors";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import {
   connectCoordinator,
   type IdentityFiles,
   isTransient,
   loadIdentity,
   retry,
+  type Serving,
   sendHeartbeats,
   serve,
   services,
   type TlsMaterial,
 } from "@downpour/protocol";
 import type { After } from "./gate-keeper.ts";
+import { grpcReplicas } from "./grpc-replica.ts";
+import { serverReadings } from "./metrics.ts";
+import { Nudge } from "./nudge.ts";
 import { ParameterStore } from "./parameter-store.ts";
+import { readCheckpoint } from "./read-checkpoint.ts";
 import { serverStatus } from "./server-status.ts";
 import { parameterServerHandlers } from "./service.ts";
 import { threadExecutor } from "./thread-executor.ts";
 
 export interface ParameterServerOptions {
   readonly coordinatorAddress: string;
-  /** Address to listen on, reachable by workers. */
+  /** Address to listen on; workers reach it, unless another one is advertised. */
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** host:port under which others reach this server, where that is not host and port: behind a name, in a container. */
+  readonly advertise?: string | undefined;
+  /** Where metrics and health are shown; nowhere when left out. */
+  readonly metrics?: MetricsAddress | undefined;
   /** How long to try to reach the coordinator at first. */
   readonly connectTimeoutMs: number;
   readonly logger: Logger;
@@ -47,9 +58,11 @@ const after: After = (ms, callBack) => {
 };
 
 /**
- * Runs a parameter server until the coordinator ends the job or `signal` aborts.
+ * Runs a parameter server until the coordinator ends the job or `signal` aborts. While the coordinator does not answer it
+ * goes on with what it has. One that the coordinator does not know any more (it was stopped for long, or cut off) gives
+ * up its slices, which are others' by now, and registers again.
  *
- * @throws unavailable: the coordinator is not reached, or lost later; environment: the port is taken, or a
+ * @throws unavailable: the coordinator is not reached, or away for longer than `cluster.recoveryTimeoutMs`; environment: the port is taken, or a
  * certificate or the token is no good; internal: an
  * apply thread crashed
  */
@@ -67,20 +80,38 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       failure ??= error;
       stop.abort();
     };
-    const store = new ParameterStore({ job, makeExecutor: threadExecutor, after, onFailure });
-    const handlers = parameterServerHandlers(store, logger);
+    const { heartbeatIntervalMs, memberTimeoutMs, recoveryTimeoutMs } = job.cluster;
     const { host, port, tls = identity.tls } = options;
+    const news = new Nudge();
+    const store: ParameterStore = new ParameterStore({
+      job,
+      makeExecutor: threadExecutor,
+      after,
+      onFailure,
+      connectReplica: grpcReplicas({
+        identity: { ...identity, ...(tls && { tls }) },
+        timeoutMs: memberTimeoutMs,
+        manifestFingerprint: () => store.manifestFingerprint,
+      }),
+      onReplicasChanged: () => news.give(),
+      readCheckpoint,
+    });
+    const handlers = parameterServerHandlers(store, logger);
     const serving = await serve(services.ParameterServer.service, handlers, host, port, {
       tls,
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
     });
+    const readiness = new Readiness("not registered with the coordinator");
+    const endpoint = await showMetrics(store, serving, readiness).catch(async (error: unknown) => {
+      await serving.close(0);
+      await store.close();
+      throw error;
+    });
     try {
-      const registration = { address: serving.address, incarnation: randomUUID() };
-      const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), connect);
-      logger.info({ memberId, address: serving.address }, "registered with the coordinator");
-      await serveUntilStopped(memberId);
+      await serveUntilStopped(options.advertise ?? serving.address, readiness);
       if (failure !== undefined) throw failure;
     } finally {
+      await endpoint?.close();
       await serving.close(failure === undefined ? closeGraceMs : 0);
       const { updatesApplied, duplicates, refused, stalenessHistogram } = serverStatus(store);
       await store.close();
@@ -88,17 +119,51 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
       logger.info({ updatesApplied, duplicates, refused, stalenessHistogram, ...refusals }, "closed");
     }
 
-    async function serveUntilStopped(memberId: string): Promise<void> {
-      await sendHeartbeats({
+    async function showMetrics(shown: ParameterStore, { refusals }: Serving, ready: Readiness) {
+      if (options.metrics === undefined) return undefined;
+      const metrics = new RoleMetrics("server", () => serverReadings(shown, refusals));
+      const opened = await serveMetrics({ ...options.metrics, metrics, readiness: ready });
+      logger.info({ address: opened.address }, "metrics");
+      return opened;
+    }
+
+    async function serveUntilStopped(address: string, ready: Readiness): Promise<void> {
+      const stopped = AbortSignal.any([signal, stop.signal]);
+      for (let waitMs = options.connectTimeoutMs; !stopped.aborted; waitMs = recoveryTimeoutMs) {
+        const registration = { address, incarnation: randomUUID() };
+        const { memberId } = await retry(() => coordinator.call("RegisterServer", registration), {
+          giveUpAfterMs: waitMs,
+          signal: stopped,
+        });
+        logger.info({ memberId, address }, "registered with the coordinator");
+        ready.ready();
+        try {
+          await reportUntilStopped(memberId, stopped);
+        } catch (error) {
+          if (codeOf(error) !== "unknownMember") throw error;
+          logger.warn({ memberId }, "the coordinator took this server for dead: its slices are given up");
+          await store.drop();
+        }
+      }
+    }
+
+    function reportUntilStopped(memberId: string, stopped: AbortSignal): Promise<void> {
+      return sendHeartbeats({
         coordinator,
         memberId,
-        intervalMs: job.cluster.heartbeatIntervalMs,
-        giveUpAfterMs: job.cluster.memberTimeoutMs,
-        signal: AbortSignal.any([signal, stop.signal]),
+        intervalMs: heartbeatIntervalMs,
+        giveUpAfterMs: recoveryTimeoutMs,
+        signal: stopped,
         onAnswer: ({ command, schedule }) => {
           if (schedule !== null) store.observeSchedule(schedule);
           if (command === "COMMAND_STOP") stop.abort();
         },
+        replicas: () =>
+          store.replicaReports.map(({ inStep, ...report }) => ({
+            ...report,
+            state: inStep ? "REPLICA_STATE_IN_STEP" : "REPLICA_STATE_LOST",
+          })),
+        pause: (ms, until) => news.pause(ms, until),
       });
     }
   } catch (error) {

@@ -1,8 +1,8 @@
 import { DownpourError } from "@downpour/errors";
 import { makeManifest } from "@downpour/parameter-vector";
 import { expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
 import { inlineExecutor, type MakeExecutor } from "./executor.ts";
+import type { Assignment } from "./layout.ts";
 import { serverStatus } from "./server-status.ts";
 import { jobWith, TestStore } from "./test-store.test.suite.ts";
 

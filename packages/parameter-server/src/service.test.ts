@@ -40,6 +40,7 @@ const silent = { info: () => undefined, warn: () => undefined } as unknown as Lo
 // gRPC's own numbers.
 const INVALID_ARGUMENT = 3;
 const NOT_FOUND = 5;
+const UNAVAILABLE = 14;
 const FAILED_PRECONDITION = 9;
 
 function jobWith(change: Partial<JobInput> = {}): Job {
@@ -193,7 +194,7 @@ describe("a refused push", () => {
   const good = smallPush(0, 0);
   const cases: [string, Omit<PushRequestInput, "sequence">, number, string][] = [
     ["a NaN", smallPush(0, 0, { data: bytesOf(withNaN) }), INVALID_ARGUMENT, "invalidArgument"],
-    ["an unknown slice", smallPush(0, 0, { sliceIndex: 7 }), NOT_FOUND, "notFound"],
+    ["a slice that is not this server's", smallPush(0, 0, { sliceIndex: 7 }), UNAVAILABLE, "sliceMoved"],
     ["a wrong length", smallPush(0, 0, { data: new Uint8Array(60) }), INVALID_ARGUMENT, "invalidArgument"],
     [
       "bytes that are no whole number of elements",
@@ -209,11 +210,12 @@ describe("a refused push", () => {
     ],
     ["a base that is not set", smallPush(0, 0, { base: null }), INVALID_ARGUMENT, "invalidArgument"],
     ["no push id", { ...good, pushId: null }, INVALID_ARGUMENT, "invalidArgument"],
+    ["a higher term", smallPush(0, 0, { base: { term: 2, count: 0 } }), UNAVAILABLE, "sliceMoved"],
     [
-      "another term",
-      smallPush(0, 0, { base: { term: 2, count: 0 } }),
+      "a term of before a roll-back",
+      smallPush(0, 0, { base: { term: 0, count: 0 } }),
       FAILED_PRECONDITION,
-      "failedPrecondition",
+      "rolledBack",
     ],
     ["an unknown member", { ...good, memberId: "stranger" }, NOT_FOUND, "unknownMember"],
     [
@@ -269,7 +271,7 @@ describe("calls", () => {
     await caller.call("SetMembers", { coordinatorEpoch: 3, revision: 1, memberIds: [] });
     await expect(
       caller.call("SetMembers", { coordinatorEpoch: 2, revision: 2, memberIds: [] }),
-    ).rejects.toMatchObject({ code: "failedPrecondition" });
+    ).rejects.toMatchObject({ code: "fenced" });
   });
 
   test("weights that are not finite are refused, from a stranger too", async () => {
@@ -332,10 +334,10 @@ describe("a pull", () => {
     });
     const missing = await server.pull({ ...smallPull(), slices: [{ sliceIndex: 0 }, { sliceIndex: 9 }] });
     expect(missing).toHaveLength(1);
-    expect(missing[0]).toMatchObject({ status: { code: NOT_FOUND, reason: "notFound" }, slices: [] });
+    expect(missing[0]).toMatchObject({ status: { code: UNAVAILABLE, reason: "sliceMoved" }, slices: [] });
     expect((await server.caller.call("GetServerStatus", {})).refused).toEqual({
       unknownMember: 1,
-      notFound: 1,
+      sliceMoved: 1,
     });
     expect((await server.pull(smallPull()))[0]?.slices).toHaveLength(2);
   });

@@ -2,6 +2,7 @@ import { codeOf, DownpourError } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
 import { manifestFromWire } from "@downpour/parameter-vector";
 import {
+  type AssignRequest,
   answering,
   okStatus,
   type ParameterServerHandlers,
@@ -9,13 +10,18 @@ import {
   type PullResponseInput,
   type PushRequest,
   type PushResponseInput,
+  SliceDuty,
   toMessageStatus,
   unary,
+  type WriteCheckpointRequest,
 } from "@downpour/protocol";
 import type { Push } from "./admission.ts";
+import type { Assignment } from "./layout.ts";
 import type { ParameterStore } from "./parameter-store.ts";
+import { replicateHandler } from "./replicate-service.ts";
 import { serverStatus } from "./server-status.ts";
 import { pullCodecFromWire, pullCodecToWire, pushCodecFromWire } from "./wire-codecs.ts";
+import { writeCheckpointPart } from "./write-checkpoint-part.ts";
 
 /** The gRPC shell of a {@link ParameterStore}: wire types in, wire types out. */
 export function parameterServerHandlers(store: ParameterStore, logger: Logger): ParameterServerHandlers {
@@ -30,21 +36,21 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
     });
   return {
     Assign: counted(async (request) => {
-      await store.assign({
-        coordinatorEpoch: request.coordinatorEpoch,
-        manifest: manifestFromWire(request.manifest),
-        slices: request.slices,
-        batchesPerEpoch: request.batchesPerEpoch,
-      });
-      const facts = { slices: request.slices.length, applyThreads: store.applyThreads };
+      await store.assign(assignmentFromWire(request));
+      const { layoutRevision } = request;
+      const replicas = store.replicas.length;
+      const slices = request.slices.length - replicas;
+      const facts = { layoutRevision, slices, replicas, applyThreads: store.applyThreads };
       logger.info({ ...facts, manifest: request.manifest?.fingerprint }, "slices assigned");
       return {};
     }),
-    Replicate: streaming(store, logger, async () => {
-      throw new DownpourError("internal", "replication is not there yet");
-    }),
-    WriteCheckpoint: counted(() => {
-      throw new DownpourError("internal", "checkpoints are not there yet");
+    Replicate: replicateHandler(store, logger),
+    WriteCheckpoint: counted(async (request: WriteCheckpointRequest) => {
+      const parts = await writeCheckpointPart(store, request);
+      const { sequence, coordinatorEpoch } = request;
+      const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+      logger.info({ sequence, coordinatorEpoch, bytes }, "part of a checkpoint written");
+      return { parts };
     }),
     SetMembers: counted((request) => {
       store.setMembers(request.coordinatorEpoch, request.revision, request.memberIds);
@@ -69,6 +75,22 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
       slicesUpdated: await store.closeRounds(coordinatorEpoch),
     })),
     GetServerStatus: unary(() => serverStatus(store)),
+  };
+}
+
+function assignmentFromWire(request: AssignRequest): Assignment {
+  const { coordinatorEpoch, batchesPerEpoch, layoutRevision, checkpoint } = request;
+  return {
+    coordinatorEpoch,
+    manifest: manifestFromWire(request.manifest),
+    slices: request.slices.map(({ duty, replicaAddress, ...slice }) => ({
+      ...slice,
+      duty: duty === SliceDuty.SLICE_DUTY_REPLICA ? "replica" : "primary",
+      replicaAddress: replicaAddress === "" ? undefined : replicaAddress,
+    })),
+    batchesPerEpoch,
+    layoutRevision,
+    checkpoint,
   };
 }
 

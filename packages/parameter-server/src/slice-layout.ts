@@ -82,9 +82,14 @@ export function pushCodecOf(job: Job): PushCodec {
   return push.codec === "topK" ? { name: "topK", ratio: push.ratio } : { name: push.codec };
 }
 
+/** Names of the arrays of optimizer state that a slice has, in their order. */
+export function slotNamesOf(job: Job, isStatistic: boolean): readonly string[] {
+  return isStatistic ? [] : makeOptimizer(optimizerOptions(serverOptimizer(job))).slotNames;
+}
+
 /** Arrays of optimizer state that a slice has. */
 export function slotCount(job: Job, isStatistic: boolean): number {
-  return isStatistic ? 0 : makeOptimizer(optimizerOptions(serverOptimizer(job))).slotNames.length;
+  return slotNamesOf(job, isStatistic).length;
 }
 
 /** Whether gradients wait for others before an update. */

@@ -1,10 +1,15 @@
+import type { AppliedPushIds } from "@downpour/checkpoint";
 import type { SliceRange } from "@downpour/parameter-vector";
 import type { PushCodec } from "@downpour/tensor-kernels";
 import type { PlacedSlice } from "./apply-engine.ts";
-import type { Command, NormsByTensor, TensorNorms, UpdateNumbers } from "./commands.ts";
+import type { Command, NormsByTensor, UpdateNumbers } from "./commands.ts";
 import { StalenessHistogram } from "./counters.ts";
+import type { Lane } from "./lane.ts";
+import type { Duty } from "./layout.ts";
 import { PulledVersions } from "./pulled-versions.ts";
 import { PushIdTable } from "./push-id-table.ts";
+import type { ReplicaLog } from "./replica-log.ts";
+import { type WaitingFacts, WaitingGradients } from "./waiting-gradients.ts";
 
 /** How a gradient of a slice ended. */
 export interface Applied {
@@ -33,8 +38,9 @@ export interface TakenGradient {
 export interface SliceOptions {
   readonly range: SliceRange;
   readonly term: number;
-  /** Index of the apply thread, and of the slice among the thread's. */
-  readonly thread: number;
+  readonly duty: Duty;
+  /** Its apply thread, and its index among the thread's slices. */
+  readonly lane: Lane;
   readonly local: number;
   readonly place: PlacedSlice;
   readonly batchesPerEpoch: number;
@@ -46,42 +52,83 @@ export interface SliceOptions {
   readonly pulledVersionsMax: number | undefined;
 }
 
+/** Bookkeeping of a slice between two updates, all but its arrays. */
+export interface SliceFacts {
+  readonly historyTerm: number;
+  readonly count: number;
+  /** Those of `waiting` among them. */
+  readonly pushIds: AppliedPushIds;
+  readonly waiting: WaitingFacts;
+}
+
+type LoadedFacts = Pick<SliceFacts, "count" | "pushIds">;
+
+const nothingWaits: WaitingFacts = { pushIds: [], rates: 0, norms: [] };
+
 /**
  * The bookkeeping of one slice, on the main thread: count, push ids, what waits for an update, and versions that
  * members pulled. What it decides becomes commands for the slice's apply thread; nothing can fail there.
  */
 export class Slice {
   readonly range: SliceRange;
-  readonly term: number;
-  readonly thread: number;
+  readonly lane: Lane;
   readonly local: number;
   readonly place: PlacedSlice;
   readonly histogram = new StalenessHistogram();
   /** Undefined where no policy asks for pulled versions. */
-  readonly pulled: PulledVersions | undefined;
+  pulled: PulledVersions | undefined;
   /** Copies of pulled versions, by count. */
   readonly copies = new Map<number, Float32Array>();
+  /** It has weights. */
   initialized = false;
+  /** This object stands for the slice no more: it was given up, or begins anew as another. */
+  retired = false;
+  /** A replica that knows a higher term has said so. */
+  fenced = false;
+  /** The way to its replica. */
+  log: ReplicaLog | undefined;
   applyMsTotal = 0;
   applyMsMax = 0;
   /** Gradients without the weights that they were computed on. */
   compensationsMissed = 0;
   readonly #options: SliceOptions;
-  readonly #pushIds: PushIdTable;
+  #term: number;
+  /** The term since which counts go on without a gap, and the count at which the present one began. */
+  #historyTerm: number;
+  #termBegan = 0;
+  #duty: Duty;
+  #pushIds: PushIdTable;
   #count = 0;
   #waiting = new WaitingGradients();
 
   constructor(options: SliceOptions) {
     this.#options = options;
     this.range = options.range;
-    this.term = options.term;
-    this.thread = options.thread;
+    this.#term = options.term;
+    this.#historyTerm = options.term;
+    this.#duty = options.duty;
+    this.lane = options.lane;
     this.local = options.local;
     this.place = options.place;
     this.#pushIds = new PushIdTable(options.batchesPerEpoch);
-    const { pulledVersionsMax } = options;
-    this.pulled =
-      pulledVersionsMax === undefined || this.isStatistic ? undefined : new PulledVersions(pulledVersionsMax);
+    this.forgetPulled();
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  get historyTerm(): number {
+    return this.#historyTerm;
+  }
+
+  get duty(): Duty {
+    return this.#duty;
+  }
+
+  /** It is this server's to push to and to pull from. */
+  get serves(): boolean {
+    return this.#duty === "primary" && this.initialized && !this.retired && !this.fenced;
   }
 
   get isStatistic(): boolean {
@@ -90,6 +137,58 @@ export class Slice {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** A replica becomes the primary, and goes on where its primary was. */
+  promote(term: number): void {
+    this.#duty = "primary";
+    this.#term = term;
+    this.#termBegan = this.#count;
+  }
+
+  /** The same place under another term, with nothing in it. This object is retired. */
+  renewed(term: number, duty: Duty): Slice {
+    this.retired = true;
+    return new Slice({ ...this.#options, term, duty });
+  }
+
+  /**
+   * The count that a gradient's staleness is measured from. Of an earlier term, with what this one does not have (the
+   * former primary had it alone, and never acknowledged it): the count at which this one began.
+   */
+  baseOf({ term, count }: { readonly term: number; readonly count: number }): number {
+    return term === this.#term ? count : Math.min(count, this.#termBegan);
+  }
+
+  /** No gradient is compensated that was computed before now. */
+  forgetPulled(): void {
+    const { pulledVersionsMax } = this.#options;
+    this.pulled =
+      pulledVersionsMax === undefined || this.isStatistic ? undefined : new PulledVersions(pulledVersionsMax);
+  }
+
+  facts(): SliceFacts {
+    return {
+      historyTerm: this.#historyTerm,
+      count: this.#count,
+      pushIds: this.#pushIds.applied(),
+      waiting: this.#waiting.facts(),
+    };
+  }
+
+  /** The push ids whose gradients are in the weights: those that wait for an update are not. */
+  updatedPushIds(): AppliedPushIds {
+    return this.#pushIds.applied(this.#waiting.pushIds);
+  }
+
+  /** Takes a state over whose arrays are loaded in the same batch. */
+  load({ historyTerm, count, pushIds, waiting = nothingWaits }: Partial<SliceFacts> & LoadedFacts): void {
+    this.#historyTerm = historyTerm ?? this.#term;
+    this.#count = count;
+    this.#termBegan = count;
+    this.#pushIds = new PushIdTable(this.#options.batchesPerEpoch, pushIds);
+    this.#waiting = new WaitingGradients(waiting);
+    this.initialized = true;
   }
 
   /** Takes a gradient, unless one with its push id was taken. Adds what has to be done to `commands`. */
@@ -116,7 +215,7 @@ export class Slice {
       first: !atOnce && this.#waiting.size === 0,
     });
     if (!atOnce) {
-      this.#waiting.add(learningRate, norms);
+      this.#waiting.add(gradient, learningRate, norms);
       if (this.#waiting.size === gradientsPerUpdate) this.close(momentum, commands);
     }
     return { count: this.#count, staleness, duplicate: false };
@@ -147,38 +246,5 @@ export class Slice {
     const copy = this.copies.get(base);
     if (copy === undefined) this.compensationsMissed++;
     return copy?.byteOffset;
-  }
-}
-
-/** The numbers of gradients that wait for an update; their sum lies with the apply thread. */
-class WaitingGradients {
-  size = 0;
-  #rates = 0;
-  readonly #norms = new Map<number, { gradientNorm: number; weightNorm: number }>();
-
-  /** The mean of the gradients' rates. */
-  get learningRate(): number {
-    return this.#rates / this.size;
-  }
-
-  add(learningRate: number, norms: NormsByTensor | undefined): void {
-    this.size++;
-    this.#rates += learningRate;
-    for (const [tensor, { gradientNorm, weightNorm }] of Object.entries(norms ?? {})) {
-      const known = this.#norms.get(Number(tensor)) ?? { gradientNorm: 0, weightNorm: 0 };
-      known.gradientNorm += gradientNorm;
-      known.weightNorm += weightNorm;
-      this.#norms.set(Number(tensor), known);
-    }
-  }
-
-  /** Means of the gradients' norms: no server sees the mean gradient's own, which is at most that. */
-  norms(): NormsByTensor | undefined {
-    if (this.#norms.size === 0) return undefined;
-    const means: Record<number, TensorNorms> = {};
-    for (const [tensor, { gradientNorm, weightNorm }] of this.#norms) {
-      means[tensor] = { gradientNorm: gradientNorm / this.size, weightNorm: weightNorm / this.size };
-    }
-    return means;
   }
 }

@@ -3,7 +3,7 @@ import type { Lane } from "./lane.ts";
 import type { Slice } from "./slice.ts";
 
 interface Entry {
-  readonly slice: Slice;
+  readonly slice: Pick<Slice, "lane">;
 }
 
 /** Payloads in the memory of the threads that will read them. */
@@ -18,13 +18,8 @@ export interface Staged<E extends Entry> {
  * all who come later: requests are taken in the order in which they came.
  */
 export class Staging {
-  readonly #lanes: readonly Lane[];
   #waiting = 0;
   #turn: Promise<unknown> = Promise.resolve();
-
-  constructor(lanes: readonly Lane[]) {
-    this.#lanes = lanes;
-  }
 
   /**
    * @param admit checks the request and says what it is about; asked again after a wait
@@ -77,7 +72,7 @@ export class Staging {
   ): Staged<E> {
     const views = entries.map((entry) => {
       const payload = payloadOf(entry);
-      const view = (this.#lanes[entry.slice.thread] as Lane).memory.allocateBytes(payload.byteLength);
+      const view = entry.slice.lane.memory.allocateBytes(payload.byteLength);
       copyBytes(view, payload);
       return view;
     });
@@ -86,7 +81,7 @@ export class Staging {
       view: (index) => views[index] as Uint8Array,
       release: () => {
         for (const [i, { slice }] of entries.entries()) {
-          (this.#lanes[slice.thread] as Lane).release(views[i] as Uint8Array);
+          slice.lane.release(views[i] as Uint8Array);
         }
         this.#give(bytes);
       },
@@ -99,7 +94,7 @@ export class Staging {
   ): Map<Lane, number> {
     const bytes = new Map<Lane, number>();
     for (const entry of entries) {
-      const lane = this.#lanes[entry.slice.thread] as Lane;
+      const { lane } = entry.slice;
       bytes.set(lane, (bytes.get(lane) ?? 0) + payloadOf(entry).byteLength);
     }
     return bytes;

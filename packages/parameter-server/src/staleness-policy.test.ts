@@ -1,7 +1,7 @@
 import type { JobInput } from "@downpour/job";
 import { makeManifest } from "@downpour/parameter-vector";
 import { describe, expect, test } from "vitest";
-import type { Assignment } from "./assignment.ts";
+import type { Assignment } from "./layout.ts";
 import { PulledVersions } from "./pulled-versions.ts";
 import { jobWith, TestStore } from "./test-store.test.suite.ts";
 

@@ -53,14 +53,18 @@ export function takePush(
   };
   const applied = gradients.map(({ slice, pushed, payload }) => {
     const codec = fullCodec(job, pushed.codec);
-    const outcome = slice.take({ ...common, base: pushed.base.count, codec, payload }, batch.of(slice));
+    const numbers = { ...common, base: slice.baseOf(pushed.base) };
+    const outcome = slice.take({ ...numbers, codec, payload }, batch.of(slice));
     if (outcome.duplicate) counters.duplicates++;
+    else slice.log?.append({ kind: "gradient", ...numbers, codec: pushed.codec }, pushed.data);
     return outcome;
   });
   options.onTaken();
   const done = Promise.all(batch.submit());
   // Copies that are needed no more are given back behind the commands that read them.
-  for (const { slice, pushed } of gradients) copies.pushed(slice, memberId, pushed.base.count);
+  for (const [i, { slice, pushed }] of gradients.entries()) {
+    if (applied[i]?.duplicate === false) copies.pushed(slice, memberId, slice.baseOf(pushed.base));
+  }
   const acknowledgements = gradients.map(({ slice }, i) => ({
     ...(applied[i] as Applied),
     // With the update that this push completed.

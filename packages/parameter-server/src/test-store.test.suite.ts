@@ -3,9 +3,10 @@ import { checkJob, type Job, type JobInput } from "@downpour/job";
 import type { PullCodec } from "@downpour/tensor-kernels";
 import { expect } from "vitest";
 import type { Pull, Push, PushedSlice, SliceVersion } from "./admission.ts";
-import type { Assignment } from "./assignment.ts";
 import { inlineExecutor } from "./executor.ts";
-import { ParameterStore, type StoreOptions } from "./parameter-store.ts";
+import type { Assignment } from "./layout.ts";
+import { ParameterStore } from "./parameter-store.ts";
+import type { StoreOptions } from "./store-options.ts";
 
 /** A job with what a test changes. */
 export function jobWith(change: Partial<JobInput> = {}): Job {

@@ -131,3 +131,26 @@ test("a member that the coordinator took for dead is told at once", async () => 
   await expect(beats).rejects.toMatchObject({ code: "unknownMember" });
   expect(calls).toBe(1);
 });
+
+test("a process that was stopped does not blame the coordinator for the time", async () => {
+  // The clock jumps by an hour in the second call, as it does over SIGSTOP; the bound is 5 s.
+  let nowMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+  const stop = new AbortController();
+  let calls = 0;
+  await sendHeartbeats({
+    coordinator: fakeCoordinator(async () => {
+      calls++;
+      if (calls === 3) stop.abort();
+      if (calls !== 2) return answer;
+      nowMs += 3_600_000;
+      throw new DownpourError("deadlineExceeded", "no answer");
+    }),
+    memberId: "server-0",
+    intervalMs: 1,
+    giveUpAfterMs: 5000,
+    signal: stop.signal,
+    onAnswer: () => undefined,
+  });
+  expect(calls).toBe(3);
+});

@@ -10,6 +10,7 @@ test("the public names are these", () => {
     "JoinToken",
     "MemberRole",
     "SequencedStream",
+    "SliceDuty",
     "TensorRole",
     "answering",
     "certificateFiles",

@@ -30,6 +30,11 @@ export type { AssignResponse, AssignResponseInput } from "./generated/downpour/v
 export { BatchOutcome } from "./generated/downpour/v1/BatchOutcome.ts";
 export type { BatchReport, BatchReportInput } from "./generated/downpour/v1/BatchReport.ts";
 export type { CheckpointPart, CheckpointPartInput } from "./generated/downpour/v1/CheckpointPart.ts";
+export type { CheckpointRequest, CheckpointRequestInput } from "./generated/downpour/v1/CheckpointRequest.ts";
+export type {
+  CheckpointResponse,
+  CheckpointResponseInput,
+} from "./generated/downpour/v1/CheckpointResponse.ts";
 export { Codec } from "./generated/downpour/v1/Codec.ts";
 export { Command } from "./generated/downpour/v1/Command.ts";
 export type { CoordinatorHandlers } from "./generated/downpour/v1/Coordinator.ts";
@@ -39,6 +44,7 @@ export { EvaluationKind } from "./generated/downpour/v1/EvaluationKind.ts";
 export type { Event, EventInput } from "./generated/downpour/v1/Event.ts";
 export type { GetJobRequest, GetJobRequestInput } from "./generated/downpour/v1/GetJobRequest.ts";
 export type { GetJobResponse, GetJobResponseInput } from "./generated/downpour/v1/GetJobResponse.ts";
+export type { GetLayoutRequest, GetLayoutRequestInput } from "./generated/downpour/v1/GetLayoutRequest.ts";
 export type { GetLayoutResponse, GetLayoutResponseInput } from "./generated/downpour/v1/GetLayoutResponse.ts";
 export type {
   GetServerStatusRequest,
@@ -88,6 +94,7 @@ export type {
   RegisterServerResponse,
   RegisterServerResponseInput,
 } from "./generated/downpour/v1/RegisterServerResponse.ts";
+export type { ReplicaRefusal, ReplicaRefusalInput } from "./generated/downpour/v1/ReplicaRefusal.ts";
 export type { ReplicaReport, ReplicaReportInput } from "./generated/downpour/v1/ReplicaReport.ts";
 export type { ReplicateRequest, ReplicateRequestInput } from "./generated/downpour/v1/ReplicateRequest.ts";
 export type { ReplicateResponse, ReplicateResponseInput } from "./generated/downpour/v1/ReplicateResponse.ts";
@@ -133,6 +140,7 @@ export type {
   SliceAcknowledgement,
   SliceAcknowledgementInput,
 } from "./generated/downpour/v1/SliceAcknowledgement.ts";
+export { SliceDuty } from "./generated/downpour/v1/SliceDuty.ts";
 export type { SliceFill, SliceFillInput } from "./generated/downpour/v1/SliceFill.ts";
 export type { SliceGradient, SliceGradientInput } from "./generated/downpour/v1/SliceGradient.ts";
 export type { SliceRange, SliceRangeInput } from "./generated/downpour/v1/SliceRange.ts";
@@ -156,6 +164,7 @@ export type {
 export { type HeartbeatOptions, sendHeartbeats } from "./heartbeats.ts";
 export type {
   AsynchronyChoice,
+  CheckpointReason,
   DivergenceFigures,
   DropReason,
   FinishReason,

@@ -4,6 +4,9 @@ export type FinishReason = "epochs" | "targetAccuracy" | "earlyStopping" | "stop
 /** Why the learning rate was dropped: the plateau rule, the divergence guard, or somebody asked for it. */
 export type DropReason = "plateau" | "divergence" | "manual";
 
+/** Why a checkpoint is written: training begins, the clock, somebody asked for it, training has ended. */
+export type CheckpointReason = "initialized" | "schedule" | "command" | "trained";
+
 /** What was chosen for asynchronous training, and for how many workers. */
 export interface AsynchronyChoice {
   readonly workers: number;
@@ -169,11 +172,24 @@ export interface JobSummary {
  * - `progress`: once per second while training
  * - `epochCompleted`: every batch of the epoch has its outcome, and what the ledger counted
  * - `evaluated`: a validation; `countsForPlateau` is false when the weights were pulled before the latest drop
- * - `learningRateDropped`: by the plateau schedule, or by the divergence guard, with the figures that made it
+ * - `learningRateDropped`: by the plateau schedule, by the divergence guard, with the figures that made it, or by hand
+ * - `paused`, `resumed`: somebody asked for it; while a job is paused, no lease is given
+ * - `memberDraining`: a worker was asked to finish what it holds and leave
+ * - `workerMetrics`: every 2 seconds while training, of the workers that are present
  * - `asynchronyChosen`: when training begins, and when momentum or rate follow a change of the number of workers
  * - `serverMetrics`: every 5 seconds while training, and a last time, with `final`, when it has ended
  * - `batchRefused`: a gradient that was not finite
  * - `leaseExpired`: a lease was not extended in time, its unfinished batches go to others
+ * - `coordinatorStarted`: a coordinator goes on with a job that another process had begun
+ * - `resumedFromCheckpoint`: the job goes on from a checkpoint; `passedOver` says which newer ones could not be used, and why
+ * - `serverLost`: a parameter server is gone. Of its slices some are `promoted`: their replicas go on; the others are
+ *   `lost`, and wait for a server that takes them from a checkpoint. `replicasLost` are those that it kept of others
+ * - `slicesRestored`: lost slices went back to a checkpoint; the batches that they lack are trained again, so an epoch may
+ *   be completed a second time
+ * - `replicaLost`: a server can't reach the replicas of its slices; they are given up, and others made
+ * - `replicasInStep`: every slice has a replica that has all that was acknowledged
+ * - `checkpointed`: a checkpoint was committed; `reason` is "initialized", "schedule", "command" or "trained"
+ * - `checkpointFailed`: one could not be written; training goes on
  * - `ended`: the last event
  */
 export type JobEvent =
@@ -227,6 +243,11 @@ export type JobEvent =
       /** Revision of the schedule. */
       readonly revision: number;
     } & AsynchronyChoice)
+  /** Epochs passed at that time. */
+  | { readonly type: "paused" | "resumed"; readonly epoch: number }
+  | { readonly type: "memberDraining"; readonly memberId: string; readonly role: string }
+  /** Examples per second by member id, over a sliding window. */
+  | { readonly type: "workerMetrics"; readonly examplesPerSecond: Readonly<Record<string, number>> }
   | {
       readonly type: "serverMetrics";
       readonly final: boolean;
@@ -246,6 +267,62 @@ export type JobEvent =
       readonly epoch: number;
       readonly batchesReturned: number;
     }
+  | {
+      readonly type: "coordinatorStarted";
+      readonly coordinatorEpoch: number;
+      /** State of the job's life cycle. */
+      readonly state: string;
+    }
+  | {
+      readonly type: "resumedFromCheckpoint";
+      /** Folder of the checkpoint. */
+      readonly checkpoint: string;
+      readonly sequence: number;
+      readonly epochsPassed: number;
+      /** Batches that its ledger had counted and its slices lack. */
+      readonly batchesReopened: number;
+      /** For people; null where the newest checkpoint was used, or the one asked for. */
+      readonly passedOver: string | null;
+    }
+  | {
+      readonly type: "serverLost";
+      readonly memberId: string;
+      readonly address: string;
+      /** Numbers of slices. */
+      readonly promoted: number;
+      readonly lost: number;
+      readonly replicasLost: number;
+    }
+  | {
+      readonly type: "slicesRestored";
+      readonly slices: number;
+      /** Folder of the checkpoint. */
+      readonly checkpoint: string;
+      readonly sequence: number;
+      readonly batchesReopened: number;
+      /** For people; null where the newest checkpoint was used. */
+      readonly passedOver: string | null;
+    }
+  | {
+      readonly type: "replicaLost";
+      /** The server that kept them. */
+      readonly memberId: string;
+      readonly slices: number;
+    }
+  | { readonly type: "replicasInStep"; readonly slices: number }
+  | {
+      readonly type: "checkpointed";
+      readonly reason: CheckpointReason;
+      readonly sequence: number;
+      /** Its folder. */
+      readonly path: string;
+      readonly epochsPassed: number;
+      /** From the request to the commit. */
+      readonly seconds: number;
+      /** Of all its files. */
+      readonly bytes: number;
+    }
+  | { readonly type: "checkpointFailed"; readonly reason: CheckpointReason; readonly message: string }
   | { readonly type: "ended"; readonly summary: JobSummary };
 
 /** A job event as it was numbered and timed by the coordinator. */

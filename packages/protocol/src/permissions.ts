@@ -32,6 +32,11 @@ export const permissions: Permissions = {
     ReportEvaluation: ["evaluator"],
     Watch: roles,
     StopJob: ["admin"],
+    PauseJob: ["admin"],
+    ResumeJob: ["admin"],
+    DropLearningRate: ["admin"],
+    DrainWorker: ["admin"],
+    Checkpoint: ["admin"],
   },
   ParameterServer: {
     Assign: ["coordinator"],

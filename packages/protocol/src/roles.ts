@@ -1,4 +1,4 @@
-/** Who a certificate speaks for. `admin` is a person or a launcher: it watches a job and stops it. */
+/** Who a certificate speaks for. `admin` is a person or a launcher: it watches a job and controls it. */
 export const roles = ["coordinator", "server", "worker", "evaluator", "admin"] as const;
 
 export type Role = (typeof roles)[number];

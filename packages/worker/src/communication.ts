@@ -1,5 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import type { ErrorCode } from "@downpour/errors";
+import type { MetricsAddress } from "@downpour/metrics";
 import type { IdentityFiles } from "@downpour/protocol";
 
 /** What the main thread hands to the communication thread. */
@@ -10,6 +11,8 @@ export interface CommunicationInput {
   readonly logFile: string | undefined;
   /** Certificates and join token of the cluster; plain text when left out. */
   readonly identity: IdentityFiles | undefined;
+  /** Where metrics and health are shown; nowhere when undefined. */
+  readonly metrics: MetricsAddress | undefined;
   /** Calls to compute on the main thread. */
   readonly computePort: MessagePort;
 }

@@ -41,6 +41,12 @@ export interface WrittenModel {
   readonly directory: string;
 }
 
+/** What came of writing for TensorBoard. */
+export interface BoardResult {
+  /** Why it could not be written; undefined when all is well. */
+  readonly problem: string | undefined;
+}
+
 /** One mini-batch step. */
 export interface StepWork {
   readonly pushId: PushId;
@@ -70,6 +76,13 @@ export interface Compute {
   step(work: StepWork): Promise<StepResult>;
   /** Measures the validation split at the shared weights. */
   validate(): Promise<MeasurementInput>;
+  /**
+   * Writes the weights that were measured last, and what they make of some validation images, for TensorBoard. A file
+   * that can't be written is told in the answer, and is no failure.
+   *
+   * @param options step: batches trained on
+   */
+  writeBoard(options: { readonly runDirectory: string; readonly step: number }): Promise<BoardResult>;
   /** Keeps the weights that were measured last as the best so far, on disk too. */
   keepBest(runDirectory: string): Promise<void>;
   /** Measures the test split with the kept or the shared weights, and writes the model. */

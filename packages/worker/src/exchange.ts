@@ -55,12 +55,14 @@ export class Exchange {
       momentum: schedule().momentum,
       dense: last && stopping.aborted,
     });
+    const startMs = performance.now();
     const pushed = await this.#deliver(run, slices, last).catch((error: unknown) => {
       if (codeOf(error) === "rolledBack") return undefined;
       throw error;
     });
     // Its lease is gone, too: somebody computes the batch again.
     if (pushed === undefined) return;
+    this.#countPush(slices, performance.now() - startMs);
     this.#report(run, { outcome: "BATCH_OUTCOME_APPLIED", ...pushed });
   }
 
@@ -78,6 +80,7 @@ export class Exchange {
       throw error;
     }
     this.#timing.pullTook(performance.now() - startMs);
+    this.#session.figures?.pulls.observeMs(performance.now() - startMs);
     return true;
   }
 
@@ -125,6 +128,13 @@ export class Exchange {
       }
       return await delivery.send();
     });
+  }
+
+  #countPush(slices: readonly EncodedSlice[], milliseconds: number): void {
+    const { figures } = this.#session;
+    if (figures === undefined) return;
+    figures.pushes.observeMs(milliseconds);
+    figures.gradientBytes += slices.reduce((sum, { data }) => sum + data.byteLength, 0);
   }
 
   #report({ batches }: ReadyRun, more: BatchReportInput): void {

@@ -9,9 +9,14 @@ test("the package exports these names and no others", () => {
     "chosenDevice",
     "findDevices",
     "hasBfloat16",
+    "inferenceModelOf",
+    "inferenceNames",
     "loadTensorflow",
     "measureExchange",
     "measureSteps",
+    "openDevice",
     "runMember",
+    "saveLayersModel",
+    "writeModel",
   ]);
 });

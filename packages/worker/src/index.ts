@@ -1,8 +1,11 @@
 export { measureSteps, type StepMeasurement, type StepProgram, type StepTimes } from "./bench-compute.ts";
 export { type ExchangeMeasurement, type ExchangeTimes, measureExchange } from "./bench-exchange.ts";
+export { type ComputeDevice, openDevice } from "./device.ts";
 export { chosenDevice, type DeviceReport, findDevices } from "./devices.ts";
+export { type ModelToWrite, saveLayersModel, writeModel } from "./model-files.ts";
 export { type Batch, Network, type NetworkOptions, type StepSeed } from "./network.ts";
 export { hasBfloat16 } from "./processor.ts";
 export { type RunMemberOptions, runMember } from "./run-member.ts";
 export { alignedFloats } from "./shared-memory.ts";
+export { inferenceModelOf, inferenceNames } from "./step-graph/inference-graph.ts";
 export { loadTensorflow, type Tensorflow } from "./tensorflow.ts";

@@ -1,13 +1,19 @@
-import { type BatchRead, BatchReader, type Dataset, loadDataset, type Split } from "@downpour/datasets";
+import {
+  type BatchRead,
+  BatchReader,
+  loadDataset,
+  type Preprocessing,
+  preprocessingOf,
+  type Split,
+} from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
 import { type DataPlaces, type Job, loadOptionsOf } from "@downpour/job";
 import type { DataFingerprint } from "@downpour/protocol";
 
 /** What compute must know of a data set; its examples stay with the input thread. */
-export type DatasetFacts = Pick<
-  Dataset,
-  "height" | "width" | "channels" | "classNames" | "normalization" | "resize"
-> & { readonly data: DataFingerprint };
+export interface DatasetFacts extends Preprocessing {
+  readonly data: DataFingerprint;
+}
 
 export type SplitName = "train" | "validation" | "test";
 
@@ -33,16 +39,10 @@ export class InputService {
     const dataset = await loadDataset(job.data.set, loadOptionsOf(job, places));
     const { batchSize, augmentation } = job.data;
     this.#reader = new BatchReader(dataset, { seed: job.seed, batchSize, augmentation });
-    const { height, width, channels, classNames, normalization, resize, fingerprint } = dataset;
     return {
-      height,
-      width,
-      channels,
-      classNames,
-      normalization,
-      resize,
+      ...preprocessingOf(dataset),
       data: {
-        fingerprint,
+        fingerprint: dataset.fingerprint,
         trainExamples: dataset.train.exampleCount,
         validationExamples: dataset.validation.exampleCount,
         testExamples: dataset.test.exampleCount,

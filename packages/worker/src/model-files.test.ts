@@ -37,18 +37,19 @@ beforeAll(async () => {
     decayed: true,
   } as const;
   const manifest = makeManifest([kernel]);
-  const dataset = {
+  const preprocessing = {
     height: 6,
     width: 6,
     channels: 2,
     classNames: ["a", "b", "c", "d"],
     normalization: { kind: "perChannel" as const, mean: [0, 0], deviation: [1, 1] },
+    resize: 1,
   };
   await writeModel(tf, join(directory, "model"), {
     model,
     manifest,
     vector: new Float32Array(manifest.length),
-    dataset,
+    preprocessing,
   });
 });
 

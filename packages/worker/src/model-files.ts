@@ -1,10 +1,10 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSafetensors, encodeSafetensors } from "@downpour/checkpoint";
+import type { Preprocessing } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
 import { elementCount, type Manifest } from "@downpour/parameter-vector";
 import type * as tf from "@tensorflow/tfjs";
-import type { DatasetFacts } from "./input-service.ts";
 import type { Tensorflow } from "./tensorflow.ts";
 
 /** Writes a file so that a reader never sees half of it. */
@@ -52,15 +52,23 @@ export async function readWeights(file: string, manifest: Manifest): Promise<Flo
 }
 
 /** What a model directory is made from. */
-export interface TrainedModel {
+export interface ModelToWrite {
   /** Holds the weights of `vector`. */
   readonly model: tf.LayersModel;
   readonly manifest: Manifest;
   readonly vector: Float32Array;
-  readonly dataset: Omit<DatasetFacts, "data">;
+  readonly preprocessing: Preprocessing;
 }
 
-/** Writes a LayersModel as all loaders of tfjs read it, without tfjs-node's own handler for `file://`. */
+/** Writes `model.json` and `weights.bin`, as all loaders of tfjs read them, without tfjs-node's own handler for `file://`. */
+export async function saveLayersModel(
+  tensorflow: Tensorflow,
+  model: tf.LayersModel,
+  directory: string,
+): Promise<void> {
+  await model.save(layersModelWriter(tensorflow, directory));
+}
+
 function layersModelWriter(tensorflow: Tensorflow, directory: string): tf.io.IOHandler {
   return tensorflow.io.withSaveHandler(async ({ weightData, weightSpecs, modelTopology, ...artifacts }) => {
     const weightsFile = "weights.bin";
@@ -81,13 +89,12 @@ function layersModelWriter(tensorflow: Tensorflow, directory: string): tf.io.IOH
 
 /**
  * Writes a trained model: `model.safetensors`, `model.json` and `weights.bin` (a tfjs LayersModel whose output is probabilities, so
- * that it runs in a browser as it is), and `preprocessing.json` (class names, and the mean and deviation per
- * channel to normalize pixels of 0 to 1 with).
+ * that it runs in a browser as it is), and `preprocessing.json` (class names, and how an image becomes the input).
  */
 export async function writeModel(
   tensorflow: Tensorflow,
   directory: string,
-  { model, manifest, vector, dataset }: TrainedModel,
+  { model, manifest, vector, preprocessing }: ModelToWrite,
 ): Promise<void> {
   const temporary = `${directory}.tmp-${process.pid}`;
   await rm(temporary, { recursive: true, force: true });
@@ -95,14 +102,7 @@ export async function writeModel(
   const probabilities = tensorflow.layers.softmax({ name: "probabilities" });
   const output = probabilities.apply(model.outputs[0] as tf.SymbolicTensor) as tf.SymbolicTensor;
   const exported = tensorflow.model({ inputs: model.inputs, outputs: output, name: model.name });
-  await exported.save(layersModelWriter(tensorflow, temporary));
-  const preprocessing = {
-    height: dataset.height,
-    width: dataset.width,
-    channels: dataset.channels,
-    classNames: dataset.classNames,
-    normalization: dataset.normalization,
-  };
+  await saveLayersModel(tensorflow, exported, temporary);
   await writeFile(join(temporary, "preprocessing.json"), `${JSON.stringify(preprocessing, null, 2)}\n`);
   await writeWeights(join(temporary, "model.safetensors"), manifest, vector);
   await rm(directory, { recursive: true, force: true });

@@ -144,6 +144,21 @@ export class Network {
     return { lossSum: (loss[0] as number) * batch.count, correct: correct[0] as number };
   }
 
+  /** Class probabilities of a batch, [count, classes], op by op: for a few images now and then. */
+  async probabilities({ images, count }: Batch): Promise<Float32Array> {
+    const { height, width, channels } = this.#options.input;
+    this.syncModel();
+    const output = this.#tf.tidy(() => {
+      const input = this.#tf.tensor4d(images, [count, height, width, channels]);
+      return this.#tf.softmax(this.model.apply(input, { training: false }) as tf.Tensor2D);
+    });
+    try {
+      return (await output.data()) as Float32Array;
+    } finally {
+      output.dispose();
+    }
+  }
+
   /** Brings {@link weights} into the model, for those who use the model itself. */
   syncModel(): void {
     // On tfjs-node the variables are that memory; a copy would cut them off from it.

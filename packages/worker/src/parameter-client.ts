@@ -26,6 +26,8 @@ export interface ParameterClientOptions {
   /** How weights travel, and how they are read. */
   readonly pullCodec: PullPayloads;
   readonly requestTimeoutMs: number;
+  /** Told the payload bytes of each slice that is received. */
+  readonly onReceived?: (bytes: number) => void;
   /** Mutual TLS; plain text when left out. */
   readonly tls?: TlsMaterial | undefined;
   /** The cluster's join token; needs `tls`. */
@@ -220,6 +222,7 @@ export class ParameterClient {
         );
       }
       if (!unchanged) pullCodec.decodeInto(sliceIndex, codec, data, replica.pulledSlice(sliceIndex));
+      this.#options.onReceived?.(data.byteLength);
       replica.received(sliceIndex, version, unchanged);
     }
     if (response.last) replica.roundReceived(serverIndex, response.round);

@@ -36,6 +36,7 @@ export class Reporter {
 
   /** Has a batch reported, soon. */
   add(ended: EndedBatch): void {
+    this.#session.figures?.batchEnded(ended.report);
     this.#queue.add(ended);
     this.#sending ??= this.#send();
   }

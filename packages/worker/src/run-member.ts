@@ -1,6 +1,7 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { DownpourError } from "@downpour/errors";
 import type { Device } from "@downpour/job";
+import type { MetricsAddress } from "@downpour/metrics";
 import type { IdentityFiles } from "@downpour/protocol";
 import { type CommunicationEnd, type CommunicationInput, stopMessage } from "./communication.ts";
 import type { Compute } from "./compute.ts";
@@ -16,6 +17,8 @@ export interface RunMemberOptions {
   readonly logFile: string | undefined;
   /** Certificates and join token of the cluster; plain text when left out. */
   readonly identity?: IdentityFiles | undefined;
+  /** Where metrics and health are shown; nowhere when left out. */
+  readonly metrics?: MetricsAddress | undefined;
   /** Where downloads are kept. */
   readonly cacheDirectory: string;
   /** Folder of the data files on this machine; the job's where it is left out. */
@@ -38,13 +41,14 @@ export async function runMember(options: RunMemberOptions): Promise<void> {
   const compute = new TfjsCompute(options);
   const { port1, port2 } = new MessageChannel();
   servePort<Compute>(port1, compute);
-  const { role, coordinatorAddress, connectTimeoutMs, logFile, identity, signal } = options;
+  const { role, coordinatorAddress, connectTimeoutMs, logFile, identity, metrics, signal } = options;
   const input: CommunicationInput = {
     role,
     coordinatorAddress,
     connectTimeoutMs,
     logFile,
     identity,
+    metrics,
     computePort: port2,
   };
   const thread = new Worker(new URL("./communication-thread.js", import.meta.url), {

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { codeOf, messageOf } from "@downpour/errors";
 import { checkJob, type Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
+import type { Readiness } from "@downpour/metrics";
 import { type Manifest, manifestFromWire } from "@downpour/parameter-vector";
 import {
   type Command,
@@ -18,6 +19,7 @@ import {
 import type { Kernels } from "@downpour/tensor-kernels";
 import type { Compute, Prepared } from "./compute.ts";
 import { type Layout, LayoutFollower, placedSlices } from "./layout.ts";
+import type { MemberFigures } from "./member-figures.ts";
 import { attachVectors, type MemberVectors } from "./member-memory.ts";
 import { ParameterClient } from "./parameter-client.ts";
 import { PullDecoder } from "./pull-payloads.ts";
@@ -32,6 +34,9 @@ export interface MemberOptions {
   readonly logger: Logger;
   /** What this member shows to the others; plain text when left out. */
   readonly identity?: Identity;
+  /** What the member counts of itself, and whether it takes part: for metrics. */
+  readonly figures?: MemberFigures;
+  readonly readiness?: Readiness;
   /** Asks the member to drain and leave when it aborts. */
   readonly signal: AbortSignal;
 }
@@ -59,6 +64,8 @@ export interface Session {
   readonly sum: Float32Array | undefined;
   readonly kernels: Kernels;
   readonly logger: Logger;
+  /** What the member counts of itself, for metrics. */
+  readonly figures?: MemberFigures;
   /** Aborts when the member should finish what it has and leave, or the session broke. */
   readonly stopping: AbortSignal;
   /** Aborts when this process is told to end: then it waits for nobody. */
@@ -162,6 +169,9 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
   let schedule = firstSchedule;
   const stop = new AbortController();
   const stopping = AbortSignal.any([signal, stop.signal]);
+  if (input.figures !== undefined) input.figures.sessions++;
+  input.readiness?.ready();
+  stopping.addEventListener("abort", () => input.readiness?.notReady("leaving the job"), { once: true });
   const session: Session = {
     job,
     runDirectory: input.runDirectory,
@@ -172,6 +182,7 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
     layout,
     onRollback: (listener) => rollbackListeners.push(listener),
     logger: logger.child({ memberId }),
+    ...(input.figures && { figures: input.figures }),
     stopping,
     ending: signal,
     schedule: () => schedule,
@@ -226,7 +237,8 @@ async function join(input: SessionInput): Promise<Joined> {
     data: prepared.data,
   };
   const answer = await retry(() => coordinator.call("Join", request), {
-    giveUpAfterMs: job.cluster.startTimeoutMs,
+    // Servers may be missing for a while, also later in the job.
+    giveUpAfterMs: job.cluster.recoveryTimeoutMs,
     signal,
   });
   const { memberId } = answer;
@@ -246,6 +258,9 @@ async function join(input: SessionInput): Promise<Joined> {
     replica,
     pullCodec: new PullDecoder({ codec: pullCodec, manifest, slices, arrays }),
     requestTimeoutMs: job.cluster.requestTimeoutMs,
+    onReceived: (bytes) => {
+      if (input.figures !== undefined) input.figures.weightBytes += bytes;
+    },
     ...input.identity,
   });
   if (!answer.initialized && role === "worker") {

@@ -1,11 +1,12 @@
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { createRandom } from "@downpour/datasets";
-import { DownpourError } from "@downpour/errors";
+import { DownpourError, messageOf } from "@downpour/errors";
 import type { DataPlaces, Device, Job } from "@downpour/job";
 import { elementCount, manifestToWire } from "@downpour/parameter-vector";
 import type { MeasurementInput } from "@downpour/protocol";
 import type {
+  BoardResult,
   Compute,
   GradientIndex,
   Prepared,
@@ -16,6 +17,7 @@ import type {
 } from "./compute.ts";
 import { attainableCompute, checkMemory } from "./compute-spec.ts";
 import { type ComputeDevice, openDevice } from "./device.ts";
+import { EvaluatorBoard } from "./evaluator-board.ts";
 import { InputPipeline } from "./input-pipeline.ts";
 import type { InputRequest, SplitName } from "./input-service.ts";
 import { allocateVectors, type MemberVectors } from "./member-memory.ts";
@@ -55,6 +57,7 @@ export class TfjsCompute implements Compute {
   /** A copy of the weights that `validate` measured last, and of the best so far. */
   #measured: Float32Array | undefined;
   #best: Float32Array | undefined;
+  #board: EvaluatorBoard | undefined;
 
   constructor(options: TfjsComputeOptions) {
     this.#options = options;
@@ -138,6 +141,17 @@ export class TfjsCompute implements Compute {
     return await this.#measure("validation", input.facts.data.validationExamples);
   }
 
+  async writeBoard({ runDirectory, step }: { runDirectory: string; step: number }): Promise<BoardResult> {
+    const { job, network, input } = this.#prepared();
+    const readMax = Math.max(job.data.batchSize, job.evaluation.batchSize);
+    this.#board ??= new EvaluatorBoard({ runDirectory, network, input, readMax });
+    const problem = await this.#board.write(step).then(
+      () => undefined,
+      (error: unknown) => messageOf(error),
+    );
+    return { problem };
+  }
+
   async keepBest(runDirectory: string): Promise<void> {
     const { network } = this.#prepared();
     if (this.#measured === undefined) throw new DownpourError("internal", "no weights were measured yet");
@@ -154,17 +168,14 @@ export class TfjsCompute implements Compute {
     const directory = join(options.runDirectory, "model");
     network.syncModel();
     const { model, manifest, weights } = network;
-    await writeModel(device.tensorflow, directory, {
-      model,
-      manifest,
-      vector: weights,
-      dataset: input.facts,
-    });
+    const { data: _, ...preprocessing } = input.facts;
+    await writeModel(device.tensorflow, directory, { model, manifest, vector: weights, preprocessing });
     return { test, directory };
   }
 
   /** Ends the input thread and gives back the graphs; nothing can be computed afterwards. */
   async close(): Promise<void> {
+    this.#board?.close();
     this.#ready?.network.release();
     await this.#ready?.input.close();
     this.#ready = undefined;

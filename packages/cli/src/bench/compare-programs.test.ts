@@ -36,6 +36,7 @@ function recorder(): Reporter & { said: string[] } {
     note: nothing,
     warn: (text) => said.push(text),
     event: nothing,
+    task: nothing,
     result: nothing,
     failure: nothing,
   };

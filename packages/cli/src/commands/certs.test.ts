@@ -21,6 +21,7 @@ beforeEach(() => {
   };
   reporter = {
     ...{ note: unexpected, warn: unexpected, event: unexpected, failure: unexpected },
+    ...{ note: unexpected, warn: unexpected, task: unexpected, failure: unexpected },
     result: (summary, lines) => results.push({ summary, lines }),
   };
 });

@@ -1,11 +1,12 @@
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
-import { type Device, devices, readJob } from "@downpour/job";
+import { readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
+import type { MetricsAddress } from "@downpour/metrics";
 import { tellParent } from "../child-message.ts";
 import type { CliConfig } from "../config.ts";
 import { stopSignal } from "../stop-signal.ts";
+import { deviceOption } from "./device-option.ts";
 import { type IdentityOptions, identityOf } from "./identity-options.ts";
 
 /* Each role is loaded when it is run: a server needs no TensorFlow, and starts the sooner for it. */
@@ -19,22 +20,27 @@ export interface RoleOptions extends IdentityOptions {
   readonly connectTimeout: string;
   readonly dataDir?: string;
   readonly device?: string;
+  readonly advertise?: string;
+  readonly metricsHost: string;
+  readonly metricsPort?: string;
 }
 
 /** `downpour coordinator JOB`. */
 export async function coordinatorRole(
   jobFile: string,
-  options: Pick<RoleOptions, "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile"> & { runDir: string },
+  options: Pick<
+    RoleOptions,
+    "logFile" | "host" | "port" | "tlsDir" | "joinTokenFile" | "metricsHost" | "metricsPort"
+  > & {
+    readonly runDir: string;
+    /** Begin with the newest checkpoint, or with the one named. */
+    readonly resume?: true | string;
+  },
 ): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
   const job = await readJob(jobFile);
   const runDirectory = resolve(options.runDir);
-  if (existsSync(join(runDirectory, "state"))) {
-    throw new DownpourError(
-      "usage",
-      `${runDirectory} holds a run already; choose another folder with --run-dir`,
-    );
-  }
+  const { resume } = options;
   await runCoordinator({
     job,
     runDirectory,
@@ -43,7 +49,10 @@ export async function coordinatorRole(
     logger: makeLogger("coordinator", options.logFile),
     signal: stopSignal(),
     identity: identityOf(options),
+    metrics: metricsOf(options),
+    resume: typeof resume === "string" ? { checkpoint: resume } : resume,
     onListening: (address) => tellParent({ type: "listening", address }),
+    onPage: (url) => tellParent({ type: "page", url }),
   });
 }
 
@@ -54,6 +63,8 @@ export async function serverRole(options: RoleOptions): Promise<void> {
     coordinatorAddress: options.coordinator,
     host: options.host,
     port: integerOption("--port", options.port, 0, 65_535),
+    advertise: advertisedAddress(options),
+    metrics: metricsOf(options),
     connectTimeoutMs: connectTimeoutMs(options),
     logger: makeLogger("server", options.logFile),
     identity: identityOf(options),
@@ -74,6 +85,7 @@ export async function memberRole(
     connectTimeoutMs: connectTimeoutMs(options),
     logFile: options.logFile,
     identity: identityOf(options),
+    metrics: metricsOf(options),
     cacheDirectory: config.cacheDirectory,
     dataDirectory: options.dataDir ?? config.dataDirectory,
     device: deviceOption(options.device ?? config.device),
@@ -82,13 +94,20 @@ export async function memberRole(
   });
 }
 
-function deviceOption(text: string | undefined): Device | undefined {
-  if (text === undefined) return undefined;
-  const known = devices.find((device) => device === text);
-  if (known !== undefined) return known;
+/** Where metrics and health are shown; nowhere without a port. */
+function metricsOf(options: Pick<RoleOptions, "metricsHost" | "metricsPort">): MetricsAddress | undefined {
+  const { metricsHost: host, metricsPort } = options;
+  if (metricsPort === undefined) return undefined;
+  return { host, port: integerOption("--metrics-port", metricsPort, 0, 65_535) };
+}
+
+function advertisedAddress({ advertise }: Pick<RoleOptions, "advertise">): string | undefined {
+  if (advertise === undefined) return undefined;
+  const port = Number(/^[^\s/]+:(\d+)$/.exec(advertise)?.[1]);
+  if (port >= 1 && port <= 65_535) return advertise;
   throw new DownpourError(
     "usage",
-    `--device ${text}: expected one of ${devices.join(", ")} (DOWNPOUR_DEVICE too)`,
+    `--advertise ${advertise}: expected host:port under which workers reach this server, such as server-1:7071`,
   );
 }
 

@@ -59,6 +59,7 @@ export async function train(
     runDirectory: run.path,
     logDirectory: run.logDirectory,
     onWarning: (text) => reporter.warn(text),
+    onPage: (url) => reporter.note(`live page: ${url}`),
   });
   try {
     const following = follow(cluster, { job, identity }, reporter, stop);

@@ -29,7 +29,7 @@ function jobWith(change: object) {
 
 /** A server that keeps weights and one slot, and holds at most so many bytes of weights. */
 function estimator(weightsMax = Number.POSITIVE_INFINITY): ServerEstimator {
-  return ({ slices, members }) => {
+  return ({ slices, replicas, members }) => {
     const weights = slices.reduce((sum, { length }) => sum + 4 * length, 0);
     if (weights > weightsMax) throw new DownpourError("resourceExhausted", "too large");
     const bytes = {
@@ -38,10 +38,12 @@ function estimator(weightsMax = Number.POSITIVE_INFINITY): ServerEstimator {
       accumulators: 0,
       policyState: 0,
       encodings: weights,
+      replicas: replicas.reduce((sum, { length }) => sum + 2 * 4 * length, 0),
       pulledVersions: 0,
       mirrors: members * weights,
     };
-    return { bytes, totalBytes: (3 + members) * weights, transientBytesMax: 1e9, applyThreads: 1 };
+    const totalBytes = (3 + members) * weights + bytes.replicas;
+    return { bytes, totalBytes, transientBytesMax: 1e9, applyThreads: 1 };
   };
 }
 
@@ -67,6 +69,20 @@ describe("jobMemory", () => {
     expect(memory.evaluator.totalBytes).toBe(3 * vector + 500);
     expect(memory.totalBytes).toBe(2 * 13 * half + 2 * (6 * vector + 1000) + 3 * vector + 500);
     expect(memory).toMatchObject({ slices: 8, servers: 2, serversNeeded: 2 });
+  });
+
+  it("counts the replicas that each server keeps of another's slices", () => {
+    const plain = jobMemory(jobWith({}), manifest, activations, estimator());
+    const replicated = jobMemory(
+      jobWith({ cluster: { servers: 2, replicas: 1 } }),
+      manifest,
+      activations,
+      estimator(),
+    );
+    // Weights and one slot of the other half.
+    const parts = replicated.server?.parts ?? [];
+    expect(parts).toContainEqual({ name: "replicas of other servers' slices", bytes: vector });
+    expect(replicated.totalBytes).toBe(plain.totalBytes + 2 * vector);
   });
 
   it.each<[string, object, number]>([

@@ -10,6 +10,7 @@ export interface ServerEstimate {
     readonly accumulators: number;
     readonly policyState: number;
     readonly encodings: number;
+    readonly replicas: number;
     readonly pulledVersions: number;
     readonly mirrors: number;
   };
@@ -24,6 +25,7 @@ export type ServerEstimator = (options: {
   readonly job: Job;
   readonly manifest: Manifest;
   readonly slices: readonly SliceRange[];
+  readonly replicas: readonly SliceRange[];
   readonly members: number;
 }) => ServerEstimate;
 
@@ -99,6 +101,9 @@ function placedServers(
   manifest: Manifest,
   estimate: ServerEstimator,
 ): ServerEstimate[] | undefined {
+  // Each slice has its replica on the next server: as even as the slices themselves are.
+  const replicasOf = (owner: number, count: number) =>
+    job.cluster.replicas > 0 ? [(owner + 1) % count] : [];
   for (let count = job.cluster.servers; count <= serversMax; count++) {
     const ranges = cutSlices(manifest, count);
     const owners = placeSlices(ranges, count);
@@ -108,6 +113,7 @@ function placedServers(
           job: { ...job, cluster: { ...job.cluster, servers: count } },
           manifest,
           slices: ranges.filter((_range, i) => owners[i] === server),
+          replicas: ranges.filter((_range, i) => replicasOf(owners[i] ?? 0, count).includes(server)),
           members: job.cluster.workers,
         }),
       );
@@ -135,6 +141,7 @@ function serverMemory(estimate: ServerEstimate, workers: number): ProcessMemory 
     ["gradients held back for an update", bytes.accumulators],
     ["means of the staleness policy", bytes.policyState],
     ["copies for pulls", bytes.encodings],
+    ["replicas of other servers' slices", bytes.replicas],
     [`versions that ${workersText(workers)} pulled`, bytes.pulledVersions],
     [`mirrors of what ${workersText(workers)} have`, bytes.mirrors],
     ["payloads on their way, at most", payloadBytes(estimate, workers)],

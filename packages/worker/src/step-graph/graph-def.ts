@@ -1,6 +1,13 @@
 import { createRequire } from "node:module";
 import { dataType, type NodeBinding, type OpAttribute } from "../native/node-backend.ts";
-import type { ConstantNode, Node, Output, Recording, TensorType } from "./recording.ts";
+import {
+  type ConstantNode,
+  type Node,
+  type Output,
+  type Recording,
+  type TensorType,
+  typeOf,
+} from "./recording.ts";
 
 /*
  * A recording as a TensorFlow SavedModel (saved_model.proto, graph.proto), by the proto classes that tfjs-node brings.
@@ -28,8 +35,22 @@ export function outputName({ node, output }: Output): string {
   return `n${node}:${output}`;
 }
 
+/** An output of the graph under the name that callers use. */
+export interface NamedOutput {
+  readonly name: string;
+  readonly of: Output;
+}
+
+/** What a SavedModel offers to those who load it by its signature (meta_graph.proto, SignatureDef). */
+export interface Signature {
+  readonly name: string;
+  readonly method: string;
+  readonly inputs: readonly NamedOutput[];
+  readonly outputs: readonly NamedOutput[];
+}
+
 /** The bytes of `saved_model.pb`. */
-export function savedModelOf(recording: Recording, binding: NodeBinding): Uint8Array {
+export function savedModelOf(recording: Recording, binding: NodeBinding, signature?: Signature): Uint8Array {
   const proto = protoClasses();
   const graph = new proto.GraphDef();
   for (const [i, node] of recording.nodes.entries()) {
@@ -43,10 +64,28 @@ export function savedModelOf(recording: Recording, binding: NodeBinding): Uint8A
   const meta = new proto.MetaGraphDef();
   meta.setMetaInfoDef(info);
   meta.setGraphDef(graph);
+  if (signature !== undefined) addSignature(meta, recording, signature);
   const model = new proto.SavedModel();
   model.setSavedModelSchemaVersion(1);
   model.addMetaGraphs(meta);
   return model.serializeBinary();
+}
+
+function addSignature(meta: Proto, recording: Recording, { name, method, inputs, outputs }: Signature): void {
+  const definition = new (protoClasses().SignatureDef)();
+  definition.setMethodName(method);
+  for (const input of inputs) definition.getInputsMap().set(input.name, tensorInfo(recording, input.of));
+  for (const output of outputs) definition.getOutputsMap().set(output.name, tensorInfo(recording, output.of));
+  meta.getSignatureDefMap().set(name, definition);
+}
+
+function tensorInfo(recording: Recording, output: Output): Proto {
+  const { shape, dtype } = typeOf(recording, output);
+  const info = new (protoClasses().TensorInfo)();
+  info.setName(outputName(output));
+  info.setDtype(dtype);
+  info.setTensorShape(shapeOf(shape));
+  return info;
 }
 
 function nodeDefsOf(node: Node, name: string, binding: NodeBinding): Proto[] {
@@ -95,7 +134,7 @@ function constant(name: string, { shape, dtype }: TensorType, bytes: Uint8Array)
   const tensor = new proto.Tensor();
   tensor.setDtype(dtype);
   tensor.setTensorShape(shapeOf(shape));
-  tensor.setTensorContent(Buffer.from(bytes).toString("base64"));
+  tensor.setTensorContent(bytes);
   const value = new proto.AttrValue();
   value.setTensor(tensor);
   return nodeDef("Const", name, [], { dtype: typeValue(dtype), value });

@@ -1,0 +1,192 @@
+import { access, mkdir } from "node:fs/promises";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { DownpourError } from "@downpour/errors";
+import { type Job, readJob } from "@downpour/job";
+import type { JobSummary } from "@downpour/protocol";
+import { stringify } from "yaml";
+import { integerOption } from "../bench/options.ts";
+import { containersOf } from "../compose/containers.ts";
+import { docker } from "../compose/docker.ts";
+import { findEngine, hasImage } from "../compose/engine.ts";
+import { followJob } from "../compose/follow.ts";
+import { checkProjectName, keepProject, type Project, type ProjectSettings } from "../compose/project.ts";
+import { ComposeRunner } from "../compose/run-compose.ts";
+import type { CliConfig } from "../config.ts";
+import { percentText } from "../progress-text.ts";
+import type { Reporter } from "../reporter.ts";
+import { stopSignal } from "../stop-signal.ts";
+import { overridesOf, type TrainOptions } from "./train-options.ts";
+
+/** Options of `downpour up`, as text. */
+export interface UpOptions extends Pick<TrainOptions, "workers" | "epochs" | "seed" | "set" | "port"> {
+  readonly project: string;
+  readonly dataDir?: string;
+  readonly plaintext?: boolean;
+  readonly monitoring?: boolean;
+  readonly gpu?: boolean;
+  readonly file?: readonly string[];
+  readonly build?: boolean;
+  readonly detach?: boolean;
+}
+
+/** Servers of docker-compose.yml. */
+const composeServers = 2;
+
+/** Image of all roles, where DOWNPOUR_IMAGE names no other. */
+const defaultImages = { cpu: "downpour:latest", gpu: "downpour:gpu" } as const;
+
+/**
+ * `downpour up JOB`: starts a cluster in containers, and follows its job to the end, or with `--detach` until training
+ * begins. An interrupt ends the following; the cluster goes on.
+ */
+export async function composeUp(
+  jobFile: string,
+  options: UpOptions,
+  config: CliConfig,
+  images: { readonly cpu: string | undefined; readonly gpu: string | undefined },
+  reporter: Reporter,
+): Promise<number> {
+  const name = checkProjectName(options.project);
+  const { dataDir: _, ...jobOptions } = options;
+  const job = await readJob(jobFile, overridesOf(jobOptions, {}));
+  refuseOtherServers(job);
+  const engine = await findEngine();
+  await refuseRunning(name);
+  const run = `${job.name}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-")}`;
+  const dataDirectory = options.dataDir ?? config.dataDirectory;
+  if (dataDirectory !== undefined) await refuseMissing(dataDirectory);
+  const project = await keepProject(config.cacheDirectory, name, jobText(job), (file) =>
+    settingsOf(options, { jobFile: file, run, dataDirectory }),
+  );
+  const compose = new ComposeRunner(project, engine);
+  const image = options.gpu === true ? (images.gpu ?? defaultImages.gpu) : (images.cpu ?? defaultImages.cpu);
+  if (options.build === true || !(await hasImage(image))) {
+    reporter.note(`building ${image}; the first time this takes some minutes`);
+    await compose.build((line) => {
+      if (/^(Step \d+|#\d+ \[)/.test(line)) reporter.note(line);
+    });
+  }
+  const { workers } = job.cluster;
+  reporter.note(
+    `${job.name}: ${job.model.name} on ${job.data.set.name}; starting ${workers} workers, ${composeServers} servers`,
+  );
+  const stop = stopSignal();
+  const runFolder = `/runs/${run}`;
+  try {
+    await compose.up(workers, (line) => {
+      if (/(done|Started|Healthy|Exited)\s*$/i.test(line)) reporter.note(line.trim());
+    });
+  } catch (error) {
+    // A dependency that failed says more than compose does.
+    await followJob({
+      project: name,
+      runFolder,
+      reporter,
+      signal: AbortSignal.timeout(1),
+      until: "training",
+    });
+    throw error;
+  }
+  const until = options.detach === true ? "training" : "ended";
+  const summary = await followJob({ project: name, runFolder, reporter, signal: stop, until });
+  if (summary === undefined) return reportRunning(project, reporter);
+  return await reportEnd(project, summary, reporter);
+}
+
+function refuseOtherServers({ cluster }: Job): void {
+  if (cluster.servers === composeServers) return;
+  throw new DownpourError(
+    "usage",
+    `cluster.servers is ${cluster.servers}, and deploy/docker-compose.yml runs ${composeServers}: add --set ` +
+      `cluster.servers=${composeServers}, or add servers to a compose file of your own (docs/deploy-compose.md)`,
+  );
+}
+
+async function refuseRunning(name: string): Promise<void> {
+  const running = (await containersOf(name)).filter(({ state }) => state === "running");
+  const coordinator = running.find(({ service }) => service === "coordinator");
+  if (coordinator === undefined) return;
+  throw new DownpourError(
+    "usage",
+    `${name} runs a job already (${coordinator.name}): downpour down ends it; --project NAME starts another cluster beside it`,
+  );
+}
+
+async function refuseMissing(folder: string): Promise<void> {
+  await access(folder).catch((cause: unknown) => {
+    throw new DownpourError("usage", `--data-dir ${folder}: there is no such folder on this machine`, {
+      cause,
+    });
+  });
+}
+
+/** The job for members that find data files elsewhere than this machine has them. */
+function jobText(job: Job): string {
+  const { directory: _, ...data } = job.data;
+  return `# The resolved job of this cluster.\n${stringify({ ...job, data })}`;
+}
+
+function settingsOf(
+  { plaintext, monitoring, gpu, file = [], port }: UpOptions,
+  facts: { jobFile: string; run: string; dataDirectory: string | undefined },
+): ProjectSettings {
+  const overlays = Object.entries({ plaintext, monitoring, gpu })
+    .filter(([, wanted]) => wanted === true)
+    .map(([overlay]) => `compose.${overlay}.yml`);
+  const { jobFile, run, dataDirectory } = facts;
+  return {
+    files: ["docker-compose.yml", ...overlays, ...file.map((each) => resolve(each))],
+    run,
+    variables: {
+      DOWNPOUR_JOB: jobFile,
+      DOWNPOUR_RUN: run,
+      ...(dataDirectory === undefined ? {} : { DOWNPOUR_DATA_DIR: resolve(dataDirectory) }),
+      ...(port === undefined ? {} : { DOWNPOUR_PORT: String(integerOption("--port", port, 1, 65_535)) }),
+    },
+  };
+}
+
+/** Commands that go on from here, with the project where it is not the usual one. */
+function commandsOf({ name }: Project): string[] {
+  const flag = name === "downpour" ? "" : ` --project ${name}`;
+  return [
+    `npx downpour ps${flag}          who runs, and how`,
+    `npx downpour scale 4${flag}     4 workers, from now on`,
+    `npx downpour logs --follow${flag}`,
+    `npx downpour down${flag}        end it`,
+  ];
+}
+
+function reportRunning(project: Project, reporter: Reporter): number {
+  const { name, settings } = project;
+  reporter.result({ outcome: "running", project: name, run: settings.run }, [
+    `${name} trains on without this command:`,
+    ...commandsOf(project).map((line) => `  ${line}`),
+  ]);
+  return 0;
+}
+
+/** Copies the run to this machine, and says how the job ended. */
+async function reportEnd(project: Project, summary: JobSummary, reporter: Reporter): Promise<number> {
+  const { name, settings } = project;
+  const coordinator = (await containersOf(name)).find(({ service }) => service === "coordinator");
+  const folder = join("runs", settings.run);
+  await mkdir("runs", { recursive: true });
+  const copied = await docker("cp", `${coordinator?.id}:/runs/${settings.run}`, folder);
+  if (copied.status !== 0) reporter.warn(`the run could not be copied to ${folder}: ${copied.stderr.trim()}`);
+  if (summary.outcome === "failed") {
+    throw new DownpourError(
+      "jobFailed",
+      `${summary.message ?? "the job failed"} (npx downpour logs says more)`,
+    );
+  }
+  const { modelDirectory } = summary;
+  const model =
+    modelDirectory === null ? null : join(folder, relative(`/runs/${settings.run}`, modelDirectory));
+  reporter.result({ project: name, run: settings.run, ...summary, modelDirectory: model }, [
+    `test accuracy ${percentText(summary.testAccuracy)}`,
+    `model         ${model === null ? "–" : isAbsolute(model) ? basename(model) : model}`,
+    `next          npx downpour down${name === "downpour" ? "" : ` --project ${name}`}, which removes the containers`,
+  ]);
+  return 0;
+}

@@ -1,0 +1,105 @@
+/** What the coordinator knows of the job as a whole. */
+export const coordinatorMetrics = [
+  {
+    name: "downpour_job_info",
+    kind: "gauge",
+    help: "Always 1; the labels say which job this is.",
+    labels: ["job", "model", "optimizer", "consistency"],
+  },
+  {
+    name: "downpour_job_state",
+    kind: "gauge",
+    help: "1 for the state that the job is in, 0 for the others.",
+    labels: ["state"],
+  },
+  { name: "downpour_epochs_passed", kind: "gauge", help: "Epochs passed, a real number." },
+  { name: "downpour_epochs_planned", kind: "gauge", help: "Epochs that the job is to train, at most." },
+  { name: "downpour_examples_total", kind: "counter", help: "Examples whose gradient was applied." },
+  {
+    name: "downpour_examples_unreadable_total",
+    kind: "counter",
+    help: "Examples left out because they could not be read.",
+  },
+  {
+    name: "downpour_examples_pending",
+    kind: "gauge",
+    help: "Examples of all epochs that are not trained yet.",
+  },
+  {
+    name: "downpour_batches_total",
+    kind: "counter",
+    help: "Batches that ended, by outcome.",
+    labels: ["outcome"],
+  },
+  { name: "downpour_batches_leased", kind: "gauge", help: "Batches that workers hold leases on." },
+  {
+    name: "downpour_batches_clipped_total",
+    kind: "counter",
+    help: "Batches whose gradient was clipped by its norm.",
+  },
+  {
+    name: "downpour_leases_expired_total",
+    kind: "counter",
+    help: "Leases that were not extended in time; their batches went to others.",
+  },
+  {
+    name: "downpour_shards_waiting",
+    kind: "gauge",
+    help: "Shards of all epochs that are left to train and that nobody holds a lease on.",
+  },
+  { name: "downpour_members", kind: "gauge", help: "Members that take part now, by role.", labels: ["role"] },
+  {
+    name: "downpour_members_lost_total",
+    kind: "counter",
+    help: "Members that left or died, by role.",
+    labels: ["role", "how"],
+  },
+  {
+    name: "downpour_workers_wanted",
+    kind: "gauge",
+    help: "Workers that the job has work for: cluster.workers, or the shards left where those are fewer; 0 when training is over.",
+  },
+  { name: "downpour_servers_wanted", kind: "gauge", help: "Parameter servers that the job needs." },
+  {
+    name: "downpour_training_loss",
+    kind: "gauge",
+    help: "Exponential mean of the mini-batch losses, in nats.",
+  },
+  { name: "downpour_validation_loss", kind: "gauge", help: "Loss of the latest validation, in nats." },
+  {
+    name: "downpour_validation_accuracy_ratio",
+    kind: "gauge",
+    help: "Accuracy of the latest validation, 0 to 1.",
+  },
+  { name: "downpour_learning_rate", kind: "gauge", help: "Learning rate in force, all factors included." },
+  {
+    name: "downpour_learning_rate_drops_total",
+    kind: "counter",
+    help: "Times that the learning rate was dropped, by reason.",
+    labels: ["reason"],
+  },
+  { name: "downpour_momentum_ratio", kind: "gauge", help: "Momentum in force." },
+  {
+    name: "downpour_schedule_revision",
+    kind: "gauge",
+    help: "Revision of the schedule; each change of rate or momentum makes the next.",
+  },
+  {
+    name: "downpour_staleness_updates",
+    kind: "gauge",
+    help: "Staleness of the latest batches, in updates: their mean and their maximum.",
+    labels: ["statistic"],
+  },
+  {
+    name: "downpour_slice_skew_updates",
+    kind: "gauge",
+    help: "Largest difference of update counts between two slices, when servers were asked last.",
+  },
+  { name: "downpour_remaining_seconds", kind: "gauge", help: "Time that is left at the present speed." },
+  {
+    name: "downpour_refused_calls_total",
+    kind: "counter",
+    help: "Calls without the right certificate, role or token, by reason.",
+    labels: ["reason"],
+  },
+] as const;

@@ -1,0 +1,360 @@
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseJob, readJob } from "@downpour/job";
+import { connectCoordinator, loadIdentity } from "@downpour/protocol";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  containersNow,
+  docker,
+  images,
+  metricsOf,
+  provideBuildInputs,
+  provideImage,
+  reasonToSkip,
+  sample,
+} from "./engine.ts";
+import { containersOf, leftOf } from "./inspect.ts";
+
+const skipped = reasonToSkip();
+const project = `downpour-test-${process.pid}`;
+const command = fileURLToPath(new URL("../../packages/cli/bin/downpour.js", import.meta.url));
+const overlays = ["far.yml", "no-grafana.yml"].map((name) => fileURLToPath(new URL(name, import.meta.url)));
+const folder = mkdtempSync(join(tmpdir(), "downpour-compose-"));
+const port = String(20_000 + (process.pid % 10_000));
+const prometheusPort = String(30_000 + (process.pid % 10_000));
+
+/** Long enough that it is ended from outside, when all has been tried. */
+const jobText = `
+name: compose
+seed: 7
+data:
+  set: { name: digits, trainCount: 6400, testCount: 1000 }
+  validation: 400
+  batchSize: 25
+  shardBatches: 4
+model: { name: lenet5 }
+optimizer: { name: momentum, momentum: 0.8 }
+learningRate: { initial: 0.03 }
+training: { epochs: 1000 }
+cluster: { workers: 2, servers: 2, memberTimeoutMs: 20000, leaseMs: 20000, startTimeoutMs: 900000 }
+`;
+const jobFile = join(folder, "job.yaml");
+
+/** The key that came with servers that restart from a checkpoint. */
+const serversRestart = "checkpoint" in parseJob(jobText, "the test's job");
+
+/** One entry of an answer of Prometheus. */
+interface Sample {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value: readonly [number, string];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command to its end, as a user does. */
+function downpour(args: readonly string[]): Promise<Outcome> {
+  const places = { DOWNPOUR_CACHE_DIR: join(folder, "cache"), DOWNPOUR_PROMETHEUS_PORT: prometheusPort };
+  const env = { ...process.env, ...places };
+  const child = spawn(process.execPath, [command, ...args], {
+    env,
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve) => child.once("close", (status) => resolve({ status, stdout, stderr })));
+}
+
+async function succeed(...args: string[]): Promise<Outcome> {
+  const outcome = await downpour(args);
+  expect(outcome.status, `downpour ${args.join(" ")}\n${outcome.stdout}\n${outcome.stderr}`).toBe(0);
+  return outcome;
+}
+
+const coordinator = () => containersNow(project, "coordinator")[0]?.name ?? "";
+const told = () => metricsOf(coordinator());
+const workersThere = () => sample(told(), 'downpour_members{role="worker"}');
+const examples = () => sample(told(), "downpour_examples_total");
+
+/** Training goes on: more examples than now are counted. */
+async function trainsOn(): Promise<void> {
+  const before = examples();
+  await expect.poll(examples, { timeout: 600_000, interval: 1000 }).toBeGreaterThan(before);
+}
+
+describe.skipIf(skipped !== undefined)(
+  `a cluster in containers${skipped === undefined ? "" : ` (${skipped})`}`,
+  () => {
+    beforeAll(() => {
+      writeFileSync(jobFile, jobText);
+      for (const what of ["node", "nats", "prometheus"] as const) provideImage(what, folder);
+      provideBuildInputs();
+    });
+
+    afterAll(async () => {
+      await downpour(["down", "--project", project, "--volumes"]);
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    it("is built, started over TLS with workers on networks of their own, and trains", async () => {
+      const flags = ["--project", project, "--port", port, "--monitoring", "--file", ...overlays, "--detach"];
+      const { stdout } = await succeed(
+        "up",
+        jobFile,
+        ...flags,
+        ...(process.env.DOWNPOUR_TEST_BUILD === "0" ? [] : ["--build"]),
+      );
+      expect(stdout).toContain(`${project} trains on without this command`);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(3);
+      const [far] = containersNow(project, "far-worker");
+      const near = containersNow(project, "worker");
+      expect(near).toHaveLength(2);
+      for (const worker of near) {
+        expect(worker.networks.filter((network) => far?.networks.includes(network))).toEqual([]);
+      }
+      await trainsOn();
+      const status = await succeed("ps", "--project", project);
+      expect(status.stdout).toMatch(/server-2[-_]1\s+running, healthy/);
+      expect(status.stdout).toMatch(/init[-_]1\s+done/);
+    });
+
+    it("is seen by Prometheus, each container of it, with the metrics of the dashboard and without an alert", async () => {
+      const ask = async (path: string) => {
+        const answer = await fetch(`http://127.0.0.1:${prometheusPort}/api/v1/${path}`).catch(
+          () => undefined,
+        );
+        return answer?.ok
+          ? ((await answer.json()) as { data: { result?: Sample[]; alerts?: Sample[] } }).data
+          : undefined;
+      };
+      const query = async (text: string) =>
+        (await ask(`query?query=${encodeURIComponent(text)}`))?.result ?? [];
+      const up = async () =>
+        (await query("sum by (job) (up)")).map(({ metric, value }) => `${metric.job} ${value[1]}`).sort();
+      await expect
+        .poll(up, { timeout: 600_000, interval: 2000 })
+        .toEqual(["coordinator 1", "evaluator 1", "server 2", "worker 2"]);
+      for (const expression of [
+        "rate(downpour_examples_total[1m])",
+        "downpour_training_loss",
+        'downpour_staleness_updates{statistic="mean"}',
+        "sum(rate(downpour_worker_step_seconds_count[1m]))",
+        "sum(rate(downpour_server_gradient_bytes_total[1m]))",
+      ]) {
+        const first = async () => Number((await query(expression))[0]?.value[1] ?? 0);
+        await expect.poll(first, { timeout: 600_000, interval: 2000 }).toBeGreaterThan(0);
+      }
+      const critical = ((await ask("alerts"))?.alerts ?? []).filter(
+        ({ labels }) => labels?.severity === "critical",
+      );
+      expect(critical).toEqual([]);
+    });
+
+    it("writes nothing to the file systems of its containers, and runs nobody as root", () => {
+      for (const { name, service } of containersOf(project).filter(({ status }) => status === "running")) {
+        const tried = spawnSync("docker", ["exec", name, "sh", "-c", "id -u; touch /probe"], {
+          encoding: "utf8",
+        });
+        expect(tried.stdout.trim(), service).toBe("1000");
+        expect(tried.stderr, service).toMatch(/Read-only file system/);
+      }
+    });
+
+    it("scales from 2 workers to 4 and to 1 while it trains, without a restart", async () => {
+      const before = containersNow(project, "coordinator")[0];
+      await succeed("scale", "4", "--project", project);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(5);
+      await trainsOn();
+      await succeed("scale", "1", "--project", project);
+      await expect.poll(workersThere, { timeout: 600_000, interval: 1000 }).toBe(2);
+      await trainsOn();
+      // Drained, not killed: they said good-bye.
+      expect(sample(told(), 'downpour_members_lost_total{role="worker",how="dead"}')).toBe(0);
+      expect(sample(told(), 'downpour_members_lost_total{role="worker",how="left"}')).toBe(3);
+      expect(containersNow(project, "coordinator")[0]).toMatchObject({ id: before?.id, pid: before?.pid });
+    });
+
+    it("goes on when a worker's container is killed, and starts it again", async () => {
+      const [worker] = containersNow(project, "worker");
+      process.kill(worker?.pid ?? 0, "SIGKILL");
+      await expect.poll(() => containersNow(project, "worker")[0]?.restarts, { timeout: 600_000 }).toBe(1);
+      await expect
+        .poll(() => sample(told(), 'downpour_members_lost_total{role="worker",how="dead"}'), {
+          timeout: 600_000,
+        })
+        .toBe(1);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(2);
+      await trainsOn();
+    });
+
+    it("goes on when a worker's network is cut, and takes it back when that heals", async () => {
+      const [worker] = containersNow(project, "far-worker");
+      const network = worker?.networks[0] ?? "";
+      docker("network", "disconnect", network, worker?.name ?? "");
+      await expect.poll(workersThere, { timeout: 600_000, interval: 1000 }).toBe(1);
+      await trainsOn();
+      docker("network", "connect", network, worker?.name ?? "");
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(2);
+      await trainsOn();
+    });
+
+    it.runIf(serversRestart)("goes on from a checkpoint when a server's container is killed", async () => {
+      const [server] = containersNow(project, "server-2");
+      process.kill(server?.pid ?? 0, "SIGKILL");
+      await expect.poll(() => containersNow(project, "server-2")[0]?.restarts, { timeout: 600_000 }).toBe(1);
+      await expect
+        .poll(() => sample(told(), 'downpour_members{role="server"}'), { timeout: 600_000, interval: 1000 })
+        .toBe(2);
+      await trainsOn();
+    });
+
+    it("is stopped from this host by the admin's certificate, and its ledger and accuracy are right", async () => {
+      // Enough epochs for an accuracy that says something.
+      await expect
+        .poll(() => sample(told(), "downpour_epochs_passed"), { timeout: 1_500_000, interval: 2000 })
+        .toBeGreaterThan(4);
+      const secrets = join(folder, "admin");
+      const [init] = containersNow(project, "init");
+      docker("cp", `${init?.name}:/secrets/admin`, secrets);
+      const identity = await loadIdentity(
+        { tlsDirectory: secrets, joinTokenFile: join(secrets, "join-token") },
+        "admin",
+      );
+      const caller = connectCoordinator(`127.0.0.1:${port}`, 10_000, identity);
+      await caller.call("StopJob", { reason: "the test has seen enough" });
+      caller.close();
+      await expect
+        .poll(() => containersNow(project, "coordinator")[0]?.status, { timeout: 900_000 })
+        .toBe("exited");
+      expect(containersNow(project, "coordinator")[0]?.exitCode).toBe(0);
+
+      const results = join(folder, "runs");
+      docker("cp", `${coordinator()}:/runs`, results);
+      const [run] = spawnSync("ls", [results], { encoding: "utf8" }).stdout.trim().split("\n");
+      const read = (name: string) => JSON.parse(readFileSync(join(results, run ?? "", name), "utf8"));
+      const summary = read("summary.json");
+      expect(summary).toMatchObject({ outcome: "finished", reason: "stopped", batchesSkipped: 0 });
+      expect(summary.updateCountMin).toBe(summary.batchesApplied);
+      expect(summary.updateCountMax).toBe(summary.batchesApplied);
+      expect(summary.testAccuracy).toBeGreaterThan(0.9);
+      const { epochs } = read("ledger.json") as { epochs: Record<string, number>[] };
+      for (const { batches, applied, refused, skipped, pending, examplesApplied, complete } of epochs) {
+        expect(Number(applied) + Number(refused) + Number(skipped) + Number(pending)).toBe(batches);
+        expect(batches).toBe(240);
+        if (complete) expect(Number(examplesApplied) + 25 * Number(refused)).toBe(6000);
+      }
+      // All roles end well, by themselves.
+      await expect
+        .poll(
+          () =>
+            containersOf(project).filter(({ service, status }) => service !== "nats" && status === "running"),
+          {
+            timeout: 600_000,
+          },
+        )
+        .toEqual([]);
+      const codes = containersOf(project).map(({ service, exitCode }) => `${service} ${exitCode}`);
+      expect(codes.filter((code) => !code.endsWith(" 0"))).toEqual([]);
+    });
+
+    it("is gone after down: no container, no network, no volume", async () => {
+      await succeed("down", "--project", project, "--volumes");
+      expect(containersOf(project)).toEqual([]);
+      expect(leftOf(project)).toEqual({ networks: [], volumes: [] });
+      expect((await downpour(["ps", "--project", project])).stderr).toContain(
+        `there is no cluster ${project}`,
+      );
+    });
+
+    it("names the port that is in use", async () => {
+      const server = createServer().listen(Number(port), "127.0.0.1");
+      try {
+        const { status, stderr } = await downpour([
+          "up",
+          jobFile,
+          "--project",
+          project,
+          "--port",
+          port,
+          "--detach",
+        ]);
+        expect(status).toBe(1);
+        expect(stderr).toMatch(
+          new RegExp(`port ${port} is in use \\(wanted by .*coordinator.*\\): .*--port`),
+        );
+      } finally {
+        server.close();
+        await succeed("down", "--project", project, "--volumes");
+      }
+    });
+
+    it("names the volume that its containers can't write", async () => {
+      const closed = join(folder, "closed");
+      mkdirSync(closed);
+      chmodSync(closed, 0o755);
+      const overlay = join(folder, "closed.yml");
+      writeFileSync(overlay, `services:\n  coordinator:\n    volumes: ["${closed}:/runs"]\n`);
+      const { status, stderr } = await downpour([
+        "up",
+        jobFile,
+        "--project",
+        project,
+        "--port",
+        port,
+        "--detach",
+        "--file",
+        overlay,
+      ]);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(
+        /coordinator[-_]1: .*\/runs can't be written by user 1000.*A volume is without permission/s,
+      );
+      await succeed("down", "--project", project, "--volumes");
+    });
+
+    it("says that a worker brought a wrong token, and what to do", async () => {
+      const data = join(folder, "data");
+      mkdirSync(data);
+      writeFileSync(join(data, "join-token"), `${"A".repeat(43)}\n`, { mode: 0o644 });
+      const overlay = join(folder, "token.yml");
+      const token = "--join-token-file=/data/join-token";
+      writeFileSync(
+        overlay,
+        `services:\n  worker:\n    restart: "no"\n    command: [worker, --coordinator=coordinator:7070, --tls-dir=/secrets/worker, ${token}]\n`,
+      );
+      const flags = ["--project", project, "--port", port, "--detach", "--file", overlay, "--data-dir", data];
+      const { status, stderr } = await downpour(["up", jobFile, ...flags]);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(
+        /all workers have failed\. .*worker[-_]1: .*brought another one.*Its token is another one/s,
+      );
+      await succeed("down", "--project", project, "--volumes");
+    });
+  },
+);
+
+it("names the images that docker-compose.yml and its overlay use", async () => {
+  const deploy = fileURLToPath(new URL("../../deploy/", import.meta.url));
+  const text = ["docker-compose.yml", "compose.monitoring.yml", "Dockerfile"]
+    .map((name) => readFileSync(join(deploy, name), "utf8"))
+    .join("\n");
+  for (const image of Object.values(images)) expect(text).toContain(image);
+  // The job that compose runs where nobody names one has as many servers as compose.
+  const example = await readJob(fileURLToPath(new URL("../../examples/digits-lenet5.yaml", import.meta.url)));
+  expect(example.cluster.servers).toBe(2);
+});

@@ -1,0 +1,71 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Container, containersOf } from "./inspect.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const authorities = "/usr/local/share/ca-certificates";
+
+/** Images of docker-compose.yml and its overlay, and what stands in for each where it can't be pulled. */
+export const images = {
+  node: "node:20.20.2-bookworm-slim",
+  nats: "nats:2.10.29-alpine",
+  prometheus: "prom/prometheus:v2.55.1",
+} as const;
+
+/** Why no test of this folder can run here; undefined where they can. */
+export function reasonToSkip(): string | undefined {
+  const { error, status } = spawnSync("docker", ["version", "--format", "{{.Server.Version}}"]);
+  if (error !== undefined) return "skipped: no docker on the PATH";
+  if (status !== 0) return "skipped: no Docker engine runs";
+  const plugin = spawnSync("docker", ["compose", "version"]).status === 0;
+  if (!plugin && spawnSync("docker-compose", ["version"]).status !== 0) return "skipped: no compose";
+  return undefined;
+}
+
+export function docker(...args: string[]): string {
+  return execFileSync("docker", args, { encoding: "utf8", maxBuffer: 64 * 2 ** 20 });
+}
+
+/** Pulls an image, or makes a stand-in from Debian packages under its name. */
+export function provideImage(what: keyof typeof images, folder: string): void {
+  const image = images[what];
+  if (spawnSync("docker", ["image", "inspect", image]).status === 0) return;
+  if (spawnSync("docker", ["pull", "--quiet", image], { timeout: 300_000 }).status === 0) return;
+  execFileSync("sh", [join(root, "test/compose/make-base.sh"), folder, what, image], { stdio: "inherit" });
+}
+
+/**
+ * What a closed network asks of the build: its certificates, and TensorFlow's wheel from this machine's own index.
+ * Both folders are no part of the repository.
+ */
+export function provideBuildInputs(): void {
+  if (existsSync(authorities)) {
+    for (const name of readdirSync(authorities).filter((each) => each.endsWith(".crt"))) {
+      copyFileSync(join(authorities, name), join(root, "deploy/extra-ca", name));
+    }
+  }
+  const wheels = join(root, "deploy/wheels");
+  if (readdirSync(wheels).some((name) => name.endsWith(".whl"))) return;
+  // Where this machine can't get it either, the build says so.
+  const wanted = ["tensorflow-cpu==2.21.0", "--no-deps", "--only-binary=:all:", "--python-version=3.11"];
+  spawnSync("python3", ["-m", "pip", "download", ...wanted, "--dest", wheels], { timeout: 1_800_000 });
+}
+
+export function containersNow(project: string, service: string): Container[] {
+  return containersOf(project).filter((each) => each.service === service);
+}
+
+/** What a role shows to Prometheus, asked in its container. */
+export function metricsOf(container: string): string {
+  const ask = "exec 3<>/dev/tcp/127.0.0.1/9464; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
+  const { stdout } = spawnSync("docker", ["exec", container, "bash", "-c", ask], { encoding: "utf8" });
+  return stdout;
+}
+
+/** The sum of the samples whose lines begin so. */
+export function sample(text: string, start: string): number {
+  const lines = text.split("\n").filter((line) => line.startsWith(start));
+  return lines.reduce((sum, line) => sum + Number(line.trim().split(" ").at(-1)), 0);
+}
