@@ -73,16 +73,23 @@ export function exceptionOf({ page, kind, text }) {
 }
 
 /**
- * The same command with less training, where it trains. What is ended by the test itself, or runs beside another
- * command, is left as it is: it has to last.
+ * The command as the test runs it: with less training, and with patience, since the test may share its machine. What
+ * is ended by the test itself, or runs beside another command, trains as long as the page says: it has to last.
  *
- * @param {Command} command
+ * @param {Pick<Command, "kind" | "text">} command
  */
-export function shortened({ kind, text }) {
-  if (kind !== "run") return text;
-  if (/^npm start\b/.test(text)) return `${text} -- ${less}`;
-  return /\bdownpour (--json )?train\b/.test(text) ? `${text} ${less}` : text;
+export function asTested({ kind, text }) {
+  if (/\bdownpour worker\b/.test(text)) return `${text} --connect-timeout 600`;
+  const starts = /^npm start\b/.test(text);
+  const trains = starts || /\bdownpour (--json )?train\b/.test(text);
+  if (!trains && !/\bdownpour resume\b/.test(text)) return text;
+  const options = trains && kind === "run" ? `${less} ${patience}` : patience;
+  return `${text}${starts ? " --" : ""} ${options}`;
 }
 
 /** The last of two options of a name counts. */
 const less = "--epochs 1 --train-limit 1000";
+
+const patience =
+  "--set cluster.startTimeoutMs=600000 cluster.memberTimeoutMs=120000 cluster.leaseMs=240000 " +
+  "cluster.requestTimeoutMs=120000";

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { commandsOf, exceptionOf, shortened } from "./commands.mjs";
+import { asTested, commandsOf, exceptionOf } from "./commands.mjs";
 import { startCommand } from "./start-command.mjs";
 
 /**
@@ -78,6 +78,6 @@ function reasonToLeaveOut(command, { without, dataDirectory }) {
  * @param {Surroundings} surroundings
  */
 function textToRun(command, { dataDirectory }) {
-  const text = shortened(command);
+  const text = asTested(command);
   return dataDirectory === undefined ? text : text.replaceAll("~/data", `'${dataDirectory}'`);
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { shortened } from "./commands.mjs";
+import { asTested } from "./commands.mjs";
 import { followPage } from "./follow-page.mjs";
 
 const fence = "```";
@@ -73,9 +73,12 @@ describe("following a page", () => {
 
   it("trains less, but not where training has to last", () => {
     const text = "npx downpour train job.yaml --epochs 5";
-    expect(shortened({ kind: "run", text })).toBe(`${text} --epochs 1 --train-limit 1000`);
-    expect(shortened({ kind: "until", text })).toBe(text);
-    expect(shortened({ kind: "run", text: "npm start" })).toBe("npm start -- --epochs 1 --train-limit 1000");
-    expect(shortened({ kind: "run", text: "npx downpour doctor" })).toBe("npx downpour doctor");
+    const less = "--epochs 1 --train-limit 1000";
+    expect(asTested({ kind: "run", text })).toContain(`${text} ${less} --set cluster.`);
+    expect(asTested({ kind: "until", text })).toContain(`${text} --set cluster.`);
+    expect(asTested({ kind: "beside", text })).not.toContain(less);
+    expect(asTested({ kind: "run", text: "npm start" })).toContain(`npm start -- ${less} --set`);
+    expect(asTested({ kind: "run", text: "npx downpour resume runs/a" })).toContain("runs/a --set cluster.");
+    expect(asTested({ kind: "run", text: "npx downpour doctor" })).toBe("npx downpour doctor");
   });
 });
