@@ -59,10 +59,11 @@ export async function composeUp(
     settingsOf(options, { jobFile: file, run, dataDirectory }),
   );
   const compose = new ComposeRunner(project, engine);
-  const image = options.gpu === true ? (images.gpu ?? defaultImages.gpu) : (images.cpu ?? defaultImages.cpu);
-  if (options.build === true || !(await hasImage(image))) {
-    reporter.note(`building ${image}; the first time this takes some minutes`);
-    await compose.build((line) => {
+  const gpu = options.gpu === true;
+  const needed = [images.cpu ?? defaultImages.cpu, ...(gpu ? [images.gpu ?? defaultImages.gpu] : [])];
+  if (options.build === true || !(await haveAll(needed))) {
+    reporter.note(`building ${needed.join(" and ")}; the first time this takes some minutes`);
+    await compose.build(gpu, (line) => {
       if (/^(Step \d+|#\d+ \[)/.test(line)) reporter.note(line);
     });
   }
@@ -91,6 +92,10 @@ export async function composeUp(
   const summary = await followJob({ project: name, runFolder, reporter, signal: stop, until });
   if (summary === undefined) return reportRunning(project, reporter);
   return await reportEnd(project, summary, reporter);
+}
+
+async function haveAll(names: readonly string[]): Promise<boolean> {
+  return (await Promise.all(names.map(hasImage))).every((has) => has);
 }
 
 function refuseOtherServers({ cluster }: Job): void {

@@ -52,7 +52,7 @@ export async function followJob(options: FollowOptions): Promise<JobSummary | un
         tail ??= dockerLines(["exec", coordinator.id, "tail", "-n", "+1", "-F", file], stopping, onLine);
       }
       await refuseFailed(containers, reporter, warned);
-      if (coordinator?.state === "exited" && coordinator.exitCode === 0 && tail !== undefined) {
+      if (coordinator?.state === "exited" && coordinator.exitCode === 0) {
         await tail;
         break;
       }

@@ -1,5 +1,5 @@
 import { DownpourError } from "@downpour/errors";
-import { buildOne, downAll, type IDockerComposeResult, logs, upAll, upMany } from "docker-compose";
+import { buildMany, downAll, type IDockerComposeResult, logs, upAll, upMany } from "docker-compose";
 import { composeTrouble } from "./diagnosis.ts";
 import type { Engine } from "./engine.ts";
 import { composeOptions, type Project } from "./project.ts";
@@ -17,9 +17,10 @@ export class ComposeRunner {
     this.#engine = engine;
   }
 
-  /** Builds the image of all roles. */
-  async build(onLine: OnLine): Promise<void> {
-    await this.#run((options) => buildOne("init", options), [], onLine);
+  /** Builds the image of all roles, and with `gpu` that of workers and evaluator. */
+  async build(gpu: boolean, onLine: OnLine): Promise<void> {
+    const services = gpu ? ["init", "worker"] : ["init"];
+    await this.#run((options) => buildMany(services, options), [], onLine);
   }
 
   /** Starts all services, with so many workers; the containers that run stay as they are. */
