@@ -24,15 +24,22 @@ import { blocksOf } from "./markdown.mjs";
  * @returns {Command[]}
  */
 export function commandsOf(markdown, page) {
-  return blocksOf(markdown).flatMap(({ info, text, line }) => {
-    const file = / file=(\S+)/.exec(info)?.[1];
-    if (file !== undefined) return [{ page, line, kind: "file", file, text }];
-    if (!/^sh( |$)/.test(info)) return [];
-    const until = / until="([^"]+)"/.exec(info)?.[1];
-    const kind = until === undefined ? (/ beside\b/.test(info) ? "beside" : "run") : "until";
-    const given = until === undefined ? {} : { until };
-    return linesOf(text, line).map((command) => ({ page, kind, ...given, ...command }));
-  });
+  return blocksOf(markdown).flatMap((block) => commandsOfBlock(block, page));
+}
+
+/**
+ * @param {import("./markdown.mjs").Block} block
+ * @param {string} page
+ * @returns {Command[]}
+ */
+function commandsOfBlock({ info, text, line }, page) {
+  const file = / file=(\S+)/.exec(info)?.[1];
+  if (file !== undefined) return [{ page, line, kind: "file", file, text }];
+  if (!/^sh( |$)/.test(info)) return [];
+  const until = / until="([^"]+)"/.exec(info)?.[1];
+  const kind = until === undefined ? (/ beside\b/.test(info) ? "beside" : "run") : "until";
+  const given = until === undefined ? {} : { until };
+  return linesOf(text, line).map((command) => ({ page, kind, ...given, ...command }));
 }
 
 /**

@@ -10,12 +10,14 @@
  * @returns {Block[]} all fenced blocks, in order
  */
 export function blocksOf(markdown) {
+  /** @type {Block[]} */
   const blocks = [];
+  /** @type {{ fence: string, info: string, lines: string[], line: number } | undefined} */
   let open;
   for (const [i, line] of markdown.split("\n").entries()) {
     const fence = /^(`{3,})(.*)$/.exec(line);
     if (open === undefined && fence !== null) {
-      open = { fence: fence[1], info: fence[2].trim(), lines: [], line: i + 2 };
+      open = { fence: fence[1] ?? "", info: (fence[2] ?? "").trim(), lines: [], line: i + 2 };
     } else if (open !== undefined && line === open.fence) {
       blocks.push({ info: open.info, text: open.lines.join("\n"), line: open.line });
       open = undefined;
@@ -43,7 +45,7 @@ export function anchorsOf(markdown) {
   const seen = new Map();
   const anchors = new Set();
   const text = markdown.replace(/^(`{3,}).*\n[\s\S]*?^\1$/gm, "");
-  for (const [, heading] of text.matchAll(/^#{1,6} +(.+?) *#*$/gm)) {
+  for (const [, heading = ""] of text.matchAll(/^#{1,6} +(.+?) *#*$/gm)) {
     const slug = heading
       .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
       .toLowerCase()
@@ -63,7 +65,7 @@ export function anchorsOf(markdown) {
 export function localLinksOf(markdown) {
   const found = proseOf(markdown).matchAll(/\]\(([^()\s]+)(?: "[^"]*")?\)/g);
   return [...found]
-    .map(([, target]) => target)
+    .map(([, target = ""]) => target)
     .filter((target) => !/^[a-z][a-z+.-]*:/i.test(target))
     .map((target) => {
       const [page = "", anchor = ""] = target.split("#");

@@ -55,7 +55,11 @@ async function startServer(bounds: Partial<ServerBounds> = {}) {
   await caller.call("SetMembers", { coordinatorEpoch: 1, revision: 1, memberIds: [memberId] });
   await caller.call("Initialize", {
     ...{ memberId, manifestFingerprint: manifest.fingerprint },
-    slices: slices.map(({ sliceIndex }) => ({ sliceIndex, codec: "CODEC_FLOAT32" as const, data: bytesOf(2) })),
+    slices: slices.map(({ sliceIndex }) => ({
+      sliceIndex,
+      codec: "CODEC_FLOAT32" as const,
+      data: bytesOf(2),
+    })),
   });
   return async (batch: number, change: Partial<PushRequestInput>): Promise<PushResponse[]> => {
     const responses: PushResponse[] = [];

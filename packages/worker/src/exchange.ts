@@ -129,7 +129,11 @@ export class Exchange {
   }
 
   /** @throws rolledBack: slices went back to a checkpoint since the run's batches were leased */
-  async #deliver(run: ReadyRun, slices: readonly EncodedSlice[], { last, thenPull }: PushOptions): Promise<Pushed> {
+  async #deliver(
+    run: ReadyRun,
+    slices: readonly EncodedSlice[],
+    { last, thenPull }: PushOptions,
+  ): Promise<Pushed> {
     const { parameters, encoder, schedule } = this.#session;
     const { pushId, gradient, batches } = run;
     const delivery = parameters.delivery(
