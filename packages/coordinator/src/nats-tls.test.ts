@@ -4,7 +4,12 @@ import { join } from "node:path";
 import { makeCertificates } from "@downpour/protocol";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NatsJobStore } from "./nats-job-store.ts";
-import { hasNatsServer, type NatsUnderTest, skippedReason, startNatsWith } from "./nats-server.test.fixture.ts";
+import {
+  hasNatsServer,
+  type NatsUnderTest,
+  skippedReason,
+  startNatsWith,
+} from "./nats-server.test.fixture.ts";
 
 const timeoutMs = 60_000;
 
