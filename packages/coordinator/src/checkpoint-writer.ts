@@ -11,7 +11,7 @@ import {
 } from "@downpour/checkpoint";
 import { DownpourError, messageOf } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
-import type { CheckpointReason, JobEvent } from "@downpour/protocol";
+import { type CheckpointReason, isTransient, type JobEvent } from "@downpour/protocol";
 import type { Figures } from "./best.ts";
 import { checkpointManifestOf, coordinatorPartOf } from "./checkpoint-content.ts";
 import type { Converger } from "./converger.ts";
@@ -21,6 +21,9 @@ import type { ServerLinks } from "./server-links.ts";
 
 /** Servers have so long to write their parts. */
 const writeTimeoutMs = 10 * 60_000;
+
+/** One that was due and failed because somebody was away is tried again after so long. */
+const retryPauseMs = 5000;
 
 /** A folder without manifest in which nothing was written for so long is a left-over. */
 const abandonedAfterMs = 60 * 60_000;
@@ -52,6 +55,8 @@ export class CheckpointWriter {
   /** When the latest attempt began; undefined before the first. */
   #attemptMs: number | undefined;
   #trainedDone = false;
+  /** One that was due and could not be written because somebody was away. */
+  #again: { readonly reason: CheckpointReason; readonly fromMs: number } | undefined;
   #validation: Figures | null = null;
 
   constructor(options: CheckpointWriterOptions) {
@@ -85,6 +90,10 @@ export class CheckpointWriter {
   #due(): CheckpointReason | undefined {
     const { core, nowMs } = this.#options;
     const { kind } = core.lifecycle;
+    const again = this.#again;
+    if (again !== undefined && (again.reason === "trained") === (kind === "evaluating")) {
+      return nowMs() < again.fromMs ? undefined : again.reason;
+    }
     if (kind === "training" && this.#attemptMs === undefined) return "initialized";
     if (kind === "training") {
       this.#trainedDone = false;
@@ -108,6 +117,7 @@ export class CheckpointWriter {
     const startMs = nowMs();
     this.#attemptMs = startMs;
     if (reason === "trained") this.#trainedDone = true;
+    if (reason !== "command") this.#again = undefined;
     try {
       const epochsPassed = core.ledger?.progress().epochsPassed ?? 0;
       const committed = await this.#writeAndCommit();
@@ -120,6 +130,8 @@ export class CheckpointWriter {
       const message = `no checkpoint was written: ${messageOf(error)}`;
       logger.warn({ err: error }, message);
       emit({ type: "checkpointFailed", reason, message });
+      const later = reason !== "command" && isTransient(error);
+      if (later) this.#again = { reason, fromMs: nowMs() + retryPauseMs };
       throw error;
     }
   }

@@ -4,7 +4,7 @@ export type FinishReason = "epochs" | "targetAccuracy" | "earlyStopping" | "stop
 /** Why the learning rate was dropped: the plateau rule, the divergence guard, or somebody asked for it. */
 export type DropReason = "plateau" | "divergence" | "manual";
 
-/** Why a checkpoint is written: training begins, the clock, somebody asked for it, training has ended. */
+/** Why a checkpoint is written: training begins or a coordinator takes it over, the clock, somebody asked for it, training has ended. */
 export type CheckpointReason = "initialized" | "schedule" | "command" | "trained";
 
 /** What was chosen for asynchronous training, and for how many workers. */
