@@ -157,7 +157,7 @@ test.each(["primary", "replica"])(
       const push = primary.pushOf({ memberId: "worker-0", batch });
       await primary.push(push);
       // Again, by a member that pulled before: what it needs no more must not go here alone.
-      await primary.push({ ...push, memberId });
+      await primary.push(primary.pushOf({ memberId, batch }));
       await settled();
       expect(statesOf(pair)[1]).toEqual(statesOf(pair)[0]);
       if (batch % 3 > 0) continue;
@@ -412,30 +412,27 @@ describe("a promotion", () => {
 describe("bad messages", () => {
   const state = (pair: Pair) => pair.replica.store.replicas.map(({ count }) => count);
 
-  test("an entry that leaves a gap, or comes twice, is refused and changes nothing; a fill mends it", async () => {
+  const next = (entry: LogEntry): LogEntry => ({
+    ...entry,
+    index: 2,
+    step: { ...entry.step, batch: 1 } as LogEntry["step"],
+  });
+
+  test.each<[string, (entry: LogEntry) => LogEntry]>([
+    ["that comes twice", (entry) => entry],
+    ["behind a gap", (entry) => ({ ...next(entry), index: 3 })],
+    ["of an index that was", (entry) => ({ ...next(entry), index: 1 })],
+    ["of another fill", (entry) => ({ ...next(entry), fill: entry.fill + 1 })],
+  ])("an entry %s is refused and changes nothing; a fill mends it", async (_, change) => {
     const pair = await startPair(jobWith());
     const { network, primary, replica } = pair;
     await primary.pushAll({ batch: 0 });
-    const last = network.sent.at(-1);
-    const entries = last?.entries ?? [];
+    const entries = network.sent.at(-1)?.entries ?? [];
     expect(entries.length).toBe(3);
-    const next = (entry: LogEntry) => ({
-      ...entry,
-      index: 2,
-      step: { ...entry.step, batch: 1 } as LogEntry["step"],
-    });
-    const bad: ((entry: LogEntry) => LogEntry)[] = [
-      (entry) => entry,
-      (entry) => ({ ...next(entry), index: 3 }),
-      (entry) => ({ ...next(entry), index: 1 }),
-      (entry) => ({ ...next(entry), fill: entry.fill - 1 }),
-    ];
-    for (const change of bad) {
-      const message = { fills: [], entries: entries.map(change) };
-      const refusals = await (await replica.store.replicate(manifest.fingerprint, message)).done;
-      expect(refusals.map(({ code }) => code)).toEqual(ranges.map(() => "failedPrecondition"));
-      expect(state(pair)).toEqual([1, 1, 1]);
-    }
+    const message = { fills: [], entries: entries.map(change) };
+    const refusals = await (await replica.store.replicate(manifest.fingerprint, message)).done;
+    expect(refusals.map(({ code }) => code)).toEqual(ranges.map(() => "failedPrecondition"));
+    expect(state(pair)).toEqual([1, 1, 1]);
     await primary.pushAll({ batch: 2 });
     expect(state(pair)).toEqual([2, 2, 2]);
   });
