@@ -45,6 +45,9 @@ describe("layouts of a server", () => {
     expect(store.store.applyThreads).toBe(2);
     expect(await store.weights()).toEqual([new Array(32).fill(3)]);
     const full = store.store.memoryBytesUsed;
+    await store.initialize("worker-1", [{ sliceIndex: 1, data: new Float32Array(32).fill(4) }]);
+    await store.pull({ slices: [{ sliceIndex: 1, have: undefined }] });
+    expect(store.store.memoryBytesUsed).toBe(full + 4 * 32);
     // One of two slices of a group goes: its arrays are free. Then the other: the group is gone.
     await store.store.assign(layout(3, {}, { slices: [first, third] }));
     expect(store.store.memoryBytesUsed).toBe(full - 4 * 32);

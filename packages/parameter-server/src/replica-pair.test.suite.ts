@@ -114,8 +114,8 @@ export async function startPair(
   replicaOptions = options,
 ): Promise<Pair> {
   const network = new TestNetwork();
-  const common = { connectReplica: network.connect, after: shortPauses, ...options };
-  const primary = new TestStore(job, layout(1, { replicaAddress: "b" }), common);
+  const common = { connectReplica: network.connect, after: shortPauses };
+  const primary = new TestStore(job, layout(1, { replicaAddress: "b" }), { ...common, ...options });
   const replica = new TestStore(job, layout(1, { duty: "replica" }), { ...common, ...replicaOptions });
   network.stores.set("a", primary.store);
   network.stores.set("b", replica.store);

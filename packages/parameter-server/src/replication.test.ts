@@ -4,6 +4,7 @@ import { plannedMembers } from "./assignment.ts";
 import { serverBounds } from "./bounds.ts";
 import { inlineExecutor, type MakeExecutor } from "./executor.ts";
 import { planMemory, threadBytes } from "./memory-plan.ts";
+import type { LogEntry } from "./replica-messages.ts";
 import {
   layout,
   manifest,
@@ -155,6 +156,10 @@ test.each(["primary", "replica"])(
       const pulled = await primary.pull({ memberId });
       const push = primary.pushOf({ memberId: "worker-0", batch });
       await primary.push(push);
+      // Again, by a member that pulled before: what it needs no more must not go here alone.
+      await primary.push(primary.pushOf({ memberId, batch }));
+      await settled();
+      expect(statesOf(pair)[1]).toEqual(statesOf(pair)[0]);
       if (batch % 3 > 0) continue;
       const bases = new Map(pulled.map((slice) => [slice.sliceIndex, slice.version]));
       const late = push.slices.map((slice) => ({
@@ -217,11 +222,33 @@ describe("a push is acknowledged", () => {
     const again = primary.pushAll({ batch: 0 });
     expect(await isDone(pushed)).toBe(false);
     expect(await isDone(again)).toBe(false);
+    // Now that it is known to be lost, for every slice.
+    const later = primary.pushAll({ batch: 1 });
+    expect(await isDone(later)).toBe(false);
     expect(primary.store.replicaReports.map(({ inStep }) => inStep)).toEqual([false, false, false]);
     await primary.store.assign(layout(2, { replicaAddress: undefined }));
     expect((await pushed).map(({ count }) => count)).toEqual([1, 1, 1]);
     await again;
+    await later;
     expect(primary.store.replicaReports).toEqual([]);
+  });
+
+  test("for no slice of a lost server, also where nothing was under way when it was lost", async () => {
+    const { network, primary } = await startPair(jobWith());
+    const only = (sliceIndex: number, batch: number) => {
+      const push = primary.pushOf({ batch });
+      return primary.push({
+        ...push,
+        slices: push.slices.filter((slice) => slice.sliceIndex === sliceIndex),
+      });
+    };
+    network.isCut = true;
+    const pushed = only(0, 0);
+    expect(await isDone(pushed)).toBe(false);
+    const other = only(1, 0);
+    expect(await isDone(other)).toBe(false);
+    network.isCut = false;
+    await Promise.all([pushed, other]);
   });
 
   test("when a replica that was lost comes back and is filled", async () => {
@@ -341,11 +368,19 @@ describe("a promotion", () => {
 
   test("in the middle of a round ends it with what came: nothing is lost, nothing comes twice, all pull again", async () => {
     const { primary, replica } = await startPair(jobWith({ consistency: { kind: "sync" } }));
-    const pulled = await Promise.all(members.map((memberId) => primary.pull({ memberId, gated: true })));
+    const pullAll = () => Promise.all(members.map((memberId) => primary.pull({ memberId, gated: true })));
+    for (let whole = 0; whole < 3; whole++) {
+      const [first] = await pullAll();
+      for (const [i, memberId] of members.entries()) {
+        await primary.pushAll({ memberId, batch: 10 + 3 * whole + i, round: first?.[0]?.round ?? 0 }, 1);
+      }
+    }
+    const pulled = await pullAll();
     const round = pulled[0]?.[0]?.round ?? 0;
+    expect(round).toBe(4);
     await primary.pushAll({ memberId: "worker-1", batch: 0, round }, 1);
     await primary.pushAll({ memberId: "worker-2", batch: 1, round }, 3);
-    expect(primary.slices.map(({ count }) => count)).toEqual([0, 0, 2]); // statistics take one at a time
+    expect(primary.slices.map(({ count }) => count)).toEqual([3, 3, 11]); // statistics take one at a time
     const before = await primary.weights();
     await replica.store.assign(layout(2, { term: 2 }));
     // Rate 0.5, mean gradient 2: each weight has gone down by 1.
@@ -360,27 +395,45 @@ describe("a promotion", () => {
     const fresh = await replica.pull({ memberId: "worker-3", gated: true });
     expect(fresh[0]?.round).toBe(replica.store.round);
     await replica.pushAll({ memberId: "worker-3", batch: 2, round: fresh[0]?.round ?? 0 }, 1);
-    expect(replica.slices[0]?.count).toBe(2);
+    expect(replica.slices[0]?.count).toBe(5);
+    // A round that its former primary was in, and that left no trace in the log, is no reason to refuse.
+    const push = replica.pushOf({ memberId: "worker-2", batch: 3, round: 99 }, 1);
+    const old = push.slices.map((slice) => ({ ...slice, base: { term: 1, count: 3 } }));
+    expect(await replica.push({ ...push, slices: old })).toMatchObject(
+      ranges.map(() => ({ duplicate: false })),
+    );
+    const now = push.slices.map((slice) => ({ ...slice, base: { term: 2, count: 3 } }));
+    await expect(replica.push({ ...push, batch: 4, slices: now })).rejects.toMatchObject({
+      code: "invalidArgument",
+    });
   });
 });
 
 describe("bad messages", () => {
   const state = (pair: Pair) => pair.replica.store.replicas.map(({ count }) => count);
 
-  test("an entry that leaves a gap, or comes twice, is refused and changes nothing; a fill mends it", async () => {
+  const next = (entry: LogEntry): LogEntry => ({
+    ...entry,
+    index: 2,
+    step: { ...entry.step, batch: 1 } as LogEntry["step"],
+  });
+
+  test.each<[string, (entry: LogEntry) => LogEntry]>([
+    ["that comes twice", (entry) => entry],
+    ["behind a gap", (entry) => ({ ...next(entry), index: 3 })],
+    ["of an index that was", (entry) => ({ ...next(entry), index: 1 })],
+    ["of another fill", (entry) => ({ ...next(entry), fill: entry.fill + 1 })],
+  ])("an entry %s is refused and changes nothing; a fill mends it", async (_, change) => {
     const pair = await startPair(jobWith());
     const { network, primary, replica } = pair;
     await primary.pushAll({ batch: 0 });
-    const last = network.sent.at(-1);
-    const entries = last?.entries ?? [];
+    const entries = network.sent.at(-1)?.entries ?? [];
     expect(entries.length).toBe(3);
-    for (const index of [1, 3]) {
-      const message = { fills: [], entries: entries.map((entry) => ({ ...entry, index })) };
-      const refusals = await (await replica.store.replicate(manifest.fingerprint, message)).done;
-      expect(refusals.map(({ code }) => code)).toEqual(ranges.map(() => "failedPrecondition"));
-      expect(state(pair)).toEqual([1, 1, 1]);
-    }
-    await primary.pushAll({ batch: 1 });
+    const message = { fills: [], entries: entries.map(change) };
+    const refusals = await (await replica.store.replicate(manifest.fingerprint, message)).done;
+    expect(refusals.map(({ code }) => code)).toEqual(ranges.map(() => "failedPrecondition"));
+    expect(state(pair)).toEqual([1, 1, 1]);
+    await primary.pushAll({ batch: 2 });
     expect(state(pair)).toEqual([2, 2, 2]);
   });
 
