@@ -1,6 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { createServer } from "node:net";
-import { type JobEvent, JoinToken } from "@downpour/protocol";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { initCertificates, type JobEvent, JoinToken, loadIdentity, writeJoinToken } from "@downpour/protocol";
 import { RecordedRun } from "@downpour/run-history";
 import { afterEach, describe, expect, it } from "vitest";
 import { InProcessEventBus } from "../event-bus.ts";
@@ -265,6 +269,34 @@ describe("the live page's server", () => {
     expect((await fetch(away)).status).toBe(401);
     expect((await fetch(away, { headers: { authorization: `Bearer ${"u".repeat(40)}` } })).status).toBe(401);
     expect((await fetch(away, { headers: { authorization: token.toHeader() } })).status).toBe(200);
+  });
+
+  it("speaks HTTPS with the coordinator's certificate where others reach it, and asks for no certificate back", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "downpour-page-"));
+    try {
+      const hosts = ["127.0.0.1", "localhost"];
+      await initCertificates({ directory, hosts, days: 1, now: new Date() });
+      await writeJoinToken(join(directory, "join-token"));
+      const files = { tlsDirectory: directory, joinTokenFile: join(directory, "join-token") };
+      const identity = await loadIdentity(files, "coordinator");
+      const url = new URL(await serve(fakeRun().source, { host: "0.0.0.0", identity }));
+      expect(url.protocol).toBe("https:");
+      const ca = readFileSync(join(directory, "ca.pem"));
+      const ask = (headers: Record<string, string>) =>
+        new Promise<number | undefined>((resolve, reject) => {
+          const away = `https://127.0.0.1:${url.port}/api/v1/state`;
+          httpsRequest(away, { ca, headers, agent: false }, (response) => {
+            response.resume();
+            resolve(response.statusCode);
+          })
+            .on("error", reject)
+            .end();
+        });
+      expect(await ask({})).toBe(401);
+      expect(await ask({ authorization: identity.token?.toHeader() ?? "" })).toBe(200);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 
   it("sends a policy that lets nothing in from elsewhere", async () => {
