@@ -25,7 +25,15 @@ describe("a trained model", () => {
     const folder = makeFolder();
     const job = join(folder, "small.yaml");
     writeFileSync(job, smallJob);
-    const summary = await trainToEnd([job, "--run-dir", join(folder, "run"), "--workers", "1"]);
+    const summary = await trainToEnd([
+      job,
+      "--run-dir",
+      join(folder, "run"),
+      "--workers",
+      "1",
+      "--servers",
+      "1",
+    ]);
     const measured = await json<Measurement>("evaluate", "--model", summary.runDirectory);
     expect(measured.accuracy).toBeCloseTo(summary.testAccuracy ?? -1, 6);
     expect(measured.loss).toBeCloseTo(summary.testLoss ?? -1, 4);

@@ -3,14 +3,20 @@ import { jobFileReference } from "@downpour/job";
 import { serverMemoryEstimate } from "@downpour/parameter-server";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
+import { addExamples } from "./command-examples.ts";
 import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
+import { addCompletion } from "./commands/completion.ts";
+import { addDatasets } from "./commands/datasets.ts";
 import { doctor } from "./commands/doctor.ts";
 import { doctorJob } from "./commands/doctor-job.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addExport } from "./commands/export.ts";
+import { addInit } from "./commands/init.ts";
+import { addModels } from "./commands/models.ts";
 import { addPredict } from "./commands/predict.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
+import { addStatus } from "./commands/status.ts";
 import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
 import { readConfig } from "./config.ts";
@@ -53,8 +59,12 @@ export async function main(argv: readonly string[]): Promise<number> {
 /** Status of a process whose reader went away, as shells have it: 128 + SIGPIPE. */
 const closedPipeStatus = 141;
 
+let endsWithReader = false;
+
 /** `downpour train JOB | head` ends with head, without a complaint; role processes follow their launcher. */
 function endWithReader(): void {
+  if (endsWithReader) return;
+  endsWithReader = true;
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(closedPipeStatus);
@@ -63,7 +73,8 @@ function endWithReader(): void {
   }
 }
 
-function makeProgram(json: boolean, done: (status: number) => void): Command {
+/** All commands. @param done told the exit status of commands that have one */
+export function makeProgram(json: boolean, done: (status: number) => void): Command {
   const config = readConfig();
   const program = new Command("downpour")
     .description("Asynchronous SGD on a cluster of parameter servers and workers.")
@@ -102,9 +113,14 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       done(await train(job, options, config, reporter())),
     );
 
+  addInit(program, reporter);
+  addStatus(program, reporter);
   addPredict(program, config, reporter);
   addEvaluate(program, config, reporter);
   addExport(program, config, reporter);
+  addModels(program, reporter);
+  addDatasets(program, config, reporter);
+  addCompletion(program, reporter);
   addBench(program, config, reporter);
   addCerts(program, reporter);
 
@@ -166,6 +182,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
         ended();
       });
   }
+  addExamples(program);
   return program;
 }
 

@@ -1,4 +1,4 @@
-import { appendFileSync } from "node:fs";
+import { appendFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +11,7 @@ import { CoordinatorCore } from "./coordinator-core.ts";
 import { InProcessEventBus } from "./event-bus.ts";
 import { isFinal } from "./lifecycle.ts";
 import { LmdbJobStore } from "./lmdb-store.ts";
+import { metricsLine } from "./metrics-lines.ts";
 import { ServerLinks } from "./server-links.ts";
 import { ServerMonitor } from "./server-monitor.ts";
 import { coordinatorHandlers, type TimedEvent } from "./service.ts";
@@ -45,7 +46,7 @@ const closeGraceMs = 500;
 /**
  * Runs the coordinator of one job until the job ends or `signal` aborts.
  *
- * Writes `events.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/`.
+ * Writes `events.jsonl`, `metrics.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/`.
  *
  * @throws jobFailed: the job failed; environment: the port is taken, the folder can't be
  * written, or a certificate or the token is no good
@@ -58,6 +59,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const nowMs = () => performance.now();
   const events = new InProcessEventBus<TimedEvent>();
   const eventFile = join(runDirectory, "events.jsonl");
+  const metricsFile = join(runDirectory, "metrics.jsonl");
+  const addressFile = join(runDirectory, "coordinator.json");
   const ended = new AbortController();
   const board = job.logging.tensorboard
     ? new JobBoard({
@@ -72,6 +75,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     const timeMs = Date.now();
     events.publish({ timeMs, event });
     appendFileSync(eventFile, `${JSON.stringify({ timeMs, ...event })}\n`);
+    const line = metricsLine(timeMs, event, core.ledger?.batchesPerEpoch ?? 0);
+    if (line !== undefined) appendFileSync(metricsFile, `${JSON.stringify(line)}\n`);
     board?.take(timeMs, event);
     if (event.type === "ended") ended.abort();
   });
@@ -87,6 +92,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
     });
     logger.info({ address: serving.address }, "listening");
+    // For those who look for the coordinator of a run; gone when it ends in an orderly way.
+    writeFileSync(addressFile, `${JSON.stringify({ address: serving.address, pid: process.pid })}\n`);
     options.onListening(serving.address);
     try {
       await tickUntilEnd();
@@ -105,6 +112,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     await store.close();
     await events.close();
     board?.close();
+    rmSync(addressFile, { force: true });
   }
   if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
 

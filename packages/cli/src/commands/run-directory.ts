@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import { stringify } from "yaml";
+import { runFacts } from "./run-facts.ts";
 
 /** The folder of one run. */
 export interface RunDirectory {
@@ -33,6 +34,7 @@ export async function makeRunDirectory(
   }
   try {
     await mkdir(logDirectory, { recursive: true });
+    await writeFile(join(path, "run.json"), `${JSON.stringify(runFacts(job, now), null, 2)}\n`);
     await writeFile(jobFile, `# The resolved job of this run.\n${stringify(job)}`);
   } catch (error) {
     throw new DownpourError("usage", `can't make the run directory ${path}: ${messageOf(error)}`, {
