@@ -13,7 +13,8 @@ cleanUpAfterEach();
 function train(more: readonly string[] = []) {
   const folder = makeFolder();
   const job = join(folder, "small.yaml");
-  writeFileSync(job, smallJob);
+  // Small machines under load take their time to start.
+  writeFileSync(job, smallJob.replace("workers: 2,", "startTimeoutMs: 600000, workers: 2,"));
   return trainToEnd([job, "--run-dir", join(folder, "run"), "--workers", "1", "--servers", "1", ...more]);
 }
 

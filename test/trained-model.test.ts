@@ -24,7 +24,7 @@ describe("a trained model", () => {
   it("is measured as training measured it, and classifies image files", async () => {
     const folder = makeFolder();
     const job = join(folder, "small.yaml");
-    writeFileSync(job, smallJob);
+    writeFileSync(job, smallJob.replace("workers: 2,", "startTimeoutMs: 600000, workers: 2,"));
     const summary = await trainToEnd([
       job,
       "--run-dir",

@@ -1,6 +1,5 @@
 import { codeOf, DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
 import { jobFileReference } from "@downpour/job";
-import { serverMemoryEstimate } from "@downpour/parameter-server";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
 import { addExamples } from "./command-examples.ts";
@@ -8,8 +7,6 @@ import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDatasets } from "./commands/datasets.ts";
-import { doctor } from "./commands/doctor.ts";
-import { doctorJob } from "./commands/doctor-job.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addExport } from "./commands/export.ts";
 import { addInit } from "./commands/init.ts";
@@ -17,7 +14,6 @@ import { addModels } from "./commands/models.ts";
 import { addPredict } from "./commands/predict.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
 import { addStatus } from "./commands/status.ts";
-import { train } from "./commands/train.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
 import { readConfig } from "./config.ts";
 import { makeReporter } from "./reporter.ts";
@@ -73,6 +69,11 @@ function endWithReader(): void {
   }
 }
 
+/*
+ * What a command needs beyond its options is loaded when it is run: every role is a process of its own, and most need
+ * neither TensorFlow nor images.
+ */
+
 /** All commands. @param done told the exit status of commands that have one */
 export function makeProgram(json: boolean, done: (status: number) => void): Command {
   const config = readConfig();
@@ -109,9 +110,10 @@ export function makeProgram(json: boolean, done: (status: number) => void): Comm
       "any other key of the job file, for example --set optimizer.momentum=0.5",
     )
     .addHelpText("after", "\nExample:\n  downpour train examples/mnist-lenet5.yaml --workers 3 --epochs 5")
-    .action(async (job: string, options: TrainOptions) =>
-      done(await train(job, options, config, reporter())),
-    );
+    .action(async (job: string, options: TrainOptions) => {
+      const { train } = await import("./commands/train.ts");
+      done(await train(job, options, config, reporter()));
+    });
 
   addInit(program, reporter);
   addStatus(program, reporter);
@@ -135,13 +137,16 @@ export function makeProgram(json: boolean, done: (status: number) => void): Comm
     .option("--batch-size <count>", "examples per mini-batch, instead of the job's")
     .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
     .option("--set <path=value...>", "any other key of the job file")
-    .action(async (job: string | undefined, options: TrainOptions) =>
-      done(
-        job === undefined
-          ? await doctor(reporter())
-          : await doctorJob(job, options, { estimate: serverMemoryEstimate, config, reporter: reporter() }),
-      ),
-    );
+    .action(async (job: string | undefined, options: TrainOptions) => {
+      if (job === undefined) {
+        const { doctor } = await import("./commands/doctor.ts");
+        done(await doctor(reporter()));
+        return;
+      }
+      const { doctorJob } = await import("./commands/doctor-job.ts");
+      const { serverMemoryEstimate: estimate } = await import("@downpour/parameter-server");
+      done(await doctorJob(job, options, { estimate, config, reporter: reporter() }));
+    });
 
   program
     .command("job-file")
