@@ -55,16 +55,25 @@ describe("Downpour as a library", () => {
     expect(descendantsOf(process.pid).filter(({ role }) => role !== "")).toEqual([]);
   });
 
-  it("ends all processes when it is stopped, and says so", async () => {
+  it("is told by status while it trains, and ends all processes when it is stopped", async () => {
     const run = await launch(
       { ...small, training: { epochs: 1000 } },
       { runDirectory: join(makeFolder(), "run") },
     );
+    let asked: object | undefined;
     const reading = (async () => {
-      for await (const { event } of run.events) if (event.type === "progress") await run.stop();
+      for await (const { event } of run.events) {
+        if (event.type !== "progress" || asked !== undefined) continue;
+        // Its coordinator is asked, not the files alone: only that knows who is there now.
+        const { stdout } = await downpour(["--json", "status", run.runDirectory]).finished;
+        asked = JSON.parse(stdout) as object;
+        await run.stop();
+      }
     })();
     await expect(reading).rejects.toMatchObject({ code: "jobFailed" });
     await expect(run.summary).rejects.toThrow("the job was stopped before it had ended");
+    const members = expect.arrayContaining([expect.objectContaining({ role: "worker" })]) as unknown;
+    expect(asked).toMatchObject({ state: "training", summary: null, members });
     expect(descendantsOf(process.pid).filter(({ role }) => role !== "")).toEqual([]);
   });
 
