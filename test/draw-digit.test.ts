@@ -54,7 +54,7 @@ describe.skipIf(chromium === undefined)(
           "--disable-gpu",
           "--virtual-time-budget=60000",
           "--dump-dom",
-          `${url}#example`,
+          `${url}#draw`,
         ];
         const root = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
         const profile = `--user-data-dir=${join(folder, "profile")}`;

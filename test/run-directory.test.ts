@@ -6,16 +6,15 @@ import type { JobSummary } from "@downpour/protocol";
 import { type BoardEvent, decodeEvent, type SummaryValue } from "@downpour/tensorboard";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { cleanUpAfterEach, makeFolder, smallJob, trainToEnd } from "./harness.ts";
+import { cleanUpAfterEach, makeFolder, patientJob, trainToEnd } from "./harness.ts";
 
 cleanUpAfterEach();
 
 function train(more: readonly string[] = []) {
   const folder = makeFolder();
   const job = join(folder, "small.yaml");
-  // Small machines under load take their time to start.
-  writeFileSync(job, smallJob.replace("workers: 2,", "startTimeoutMs: 600000, workers: 2,"));
-  return trainToEnd([job, "--run-dir", join(folder, "run"), "--workers", "1", "--servers", "1", ...more]);
+  writeFileSync(job, patientJob);
+  return trainToEnd([job, "--run-dir", join(folder, "run"), ...more]);
 }
 
 /** 50 batches of 20 examples in each of 3 epochs. */

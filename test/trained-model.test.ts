@@ -4,7 +4,7 @@ import { loadDataset } from "@downpour/datasets";
 import type { Measurement, Prediction } from "@downpour/trained-model";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { cleanUpAfterEach, downpour, makeFolder, smallJob, trainToEnd } from "./harness.ts";
+import { cleanUpAfterEach, downpour, makeFolder, patientJob, trainToEnd } from "./harness.ts";
 
 cleanUpAfterEach();
 
@@ -24,7 +24,7 @@ describe("a trained model", () => {
   it("is measured as training measured it, and classifies image files", async () => {
     const folder = makeFolder();
     const job = join(folder, "small.yaml");
-    writeFileSync(job, smallJob.replace("workers: 2,", "startTimeoutMs: 600000, workers: 2,"));
+    writeFileSync(job, patientJob);
     const summary = await trainToEnd([
       job,
       "--run-dir",

@@ -112,4 +112,4 @@ drawing.addEventListener("pointermove", (event) => {
 drawing.addEventListener("pointerup", classify);
 element("clear").addEventListener("click", clear);
 element("example").addEventListener("click", drawExample);
-if (location.hash === "#example") drawExample();
+if (location.hash === "#draw") drawExample();
