@@ -168,3 +168,9 @@ learningRate: { initial: 0.05 }
 training: { epochs: 3 }
 cluster: { workers: 2, servers: 2, memberTimeoutMs: 3000, leaseMs: 4000 }
 `;
+
+/** The same with one worker and one server, for tests of what comes of training; waits for a machine under load. */
+export const patientJob = smallJob.replace(
+  /^cluster: .*$/m,
+  "cluster: { workers: 1, servers: 1, startTimeoutMs: 600000, memberTimeoutMs: 60000, leaseMs: 60000 }",
+);

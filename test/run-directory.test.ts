@@ -2,17 +2,18 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFrames } from "@downpour/datasets";
+import type { JobSummary } from "@downpour/protocol";
 import { type BoardEvent, decodeEvent, type SummaryValue } from "@downpour/tensorboard";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { cleanUpAfterEach, makeFolder, smallJob, trainToEnd } from "./harness.ts";
+import { cleanUpAfterEach, makeFolder, patientJob, trainToEnd } from "./harness.ts";
 
 cleanUpAfterEach();
 
 function train(more: readonly string[] = []) {
   const folder = makeFolder();
   const job = join(folder, "small.yaml");
-  writeFileSync(job, smallJob);
+  writeFileSync(job, patientJob);
   return trainToEnd([job, "--run-dir", join(folder, "run"), ...more]);
 }
 
@@ -20,8 +21,9 @@ function train(more: readonly string[] = []) {
 const steps = [50, 100, 150];
 
 describe("the run directory", () => {
-  it("has event files that TensorBoard opens", async () => {
+  it("says all about the run, and has event files that TensorBoard opens", async () => {
     const { runDirectory, ...summary } = await train();
+    expectDescribed(runDirectory, summary);
     const board = join(runDirectory, "tensorboard");
     const [trained, validated, evaluated] = await Promise.all(
       ["train", "validation", "evaluator"].map((run) => readBoard(join(board, run))),
@@ -71,6 +73,31 @@ describe("the run directory", () => {
     expect(readFileSync(join(runDirectory, "job.yaml"), "utf8")).toContain("tensorboard: false");
   });
 });
+
+/** What docs/run-directory.md lists, besides TensorBoard's files. */
+function expectDescribed(runDirectory: string, summary: JobSummary): void {
+  const read = (file: string) => readFileSync(join(runDirectory, file), "utf8");
+  const document = readFileSync(new URL("../docs/run-directory.md", import.meta.url), "utf8");
+  const documented = [...document.matchAll(/^\| `([a-z.]+)\/?` /gm)].map((match) => match[1]);
+  const found = readdirSync(runDirectory);
+  expect(found.filter((name) => !documented.includes(name))).toEqual([]);
+  expect(found).not.toContain("coordinator.json");
+
+  expect(JSON.parse(read("run.json"))).toMatchObject({
+    job: "small",
+    seed: 7,
+    arguments: expect.arrayContaining(["train", "--run-dir", runDirectory]),
+    versions: { node: process.versions.node, tfjs: expect.stringMatching(/^\d+\./) },
+  });
+  const lines = read("metrics.jsonl")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const validations = lines.filter(({ kind }) => kind === "validation");
+  expect(validations.map(({ step }) => step)).toEqual(steps);
+  expect(validations.at(-1)?.accuracy).toBe(summary.validationAccuracy);
+  expect(lines.some(({ kind, loss }) => kind === "training" && typeof loss === "number")).toBe(true);
+}
 
 async function readBoard(folder: string): Promise<BoardEvent[]> {
   const events: BoardEvent[] = [];

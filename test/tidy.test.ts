@@ -125,6 +125,7 @@ const pureCores = [
     "coordinator-core.ts",
     "leader-lock.ts",
     "cluster-layout.ts",
+    "metrics-lines.ts",
     "summary.ts",
     "training-figures.ts",
   ].map((file) => `packages/coordinator/src/${file}`),

@@ -4,7 +4,7 @@ import { loadDataset } from "@downpour/datasets";
 import type { Measurement, Prediction } from "@downpour/trained-model";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { cleanUpAfterEach, downpour, makeFolder, smallJob, trainToEnd } from "./harness.ts";
+import { cleanUpAfterEach, downpour, makeFolder, patientJob, trainToEnd } from "./harness.ts";
 
 cleanUpAfterEach();
 
@@ -24,8 +24,16 @@ describe("a trained model", () => {
   it("is measured as training measured it, and classifies image files", async () => {
     const folder = makeFolder();
     const job = join(folder, "small.yaml");
-    writeFileSync(job, smallJob);
-    const summary = await trainToEnd([job, "--run-dir", join(folder, "run"), "--workers", "1"]);
+    writeFileSync(job, patientJob);
+    const summary = await trainToEnd([
+      job,
+      "--run-dir",
+      join(folder, "run"),
+      "--workers",
+      "1",
+      "--servers",
+      "1",
+    ]);
     const measured = await json<Measurement>("evaluate", "--model", summary.runDirectory);
     expect(measured.accuracy).toBeCloseTo(summary.testAccuracy ?? -1, 6);
     expect(measured.loss).toBeCloseTo(summary.testLoss ?? -1, 4);

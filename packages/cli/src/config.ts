@@ -39,6 +39,19 @@ export function readImageConfig(): { readonly cpu: string | undefined; readonly 
   return { cpu: DOWNPOUR_IMAGE || undefined, gpu: DOWNPOUR_GPU_IMAGE || undefined };
 }
 
+/**
+ * Whether a stream shows colours: a terminal does, unless NO_COLOR is set or it can't (TERM=dumb); FORCE_COLOR wins over
+ * both (https://no-color.org, https://force-color.org).
+ */
+export function wantsColours(
+  stream: { readonly isTTY?: boolean },
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): boolean {
+  if (env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "") return env.FORCE_COLOR !== "0";
+  if (env.NO_COLOR !== undefined && env.NO_COLOR !== "") return false;
+  return stream.isTTY === true && env.TERM !== "dumb";
+}
+
 /** Variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 

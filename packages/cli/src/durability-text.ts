@@ -1,5 +1,5 @@
 import type { JobEvent } from "@downpour/protocol";
-import pc from "picocolors";
+import { stderrColours as pc } from "./colours.ts";
 
 /** An event about what is kept and restored. */
 export type DurabilityEvent = Extract<

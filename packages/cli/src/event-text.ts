@@ -1,5 +1,5 @@
 import type { AsynchronyChoice, DivergenceFigures, JobEvent, JobSummary } from "@downpour/protocol";
-import pc from "picocolors";
+import { stderrColours as pc } from "./colours.ts";
 import { durabilityText } from "./durability-text.ts";
 import { durationText, numberText, percentText, rateText } from "./progress-text.ts";
 

@@ -1,20 +1,21 @@
 import { codeOf, DownpourError, exitCodeOf, messageOf } from "@downpour/errors";
 import { jobFileReference } from "@downpour/job";
-import { serverMemoryEstimate } from "@downpour/parameter-server";
 import { Command, CommanderError } from "commander";
 import { tellParent } from "./child-message.ts";
+import { addExamples } from "./command-examples.ts";
 import { addBench } from "./commands/bench.ts";
 import { addCerts } from "./commands/certs.ts";
+import { addCompletion } from "./commands/completion.ts";
 import { addCompose } from "./commands/compose.ts";
-import { doctor } from "./commands/doctor.ts";
-import { doctorJob } from "./commands/doctor-job.ts";
+import { addDatasets } from "./commands/datasets.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addExport } from "./commands/export.ts";
+import { addInit } from "./commands/init.ts";
+import { addModels } from "./commands/models.ts";
 import { addPredict } from "./commands/predict.ts";
-import { resume } from "./commands/resume.ts";
 import { coordinatorRole, memberRole, type RoleOptions, serverRole } from "./commands/roles.ts";
-import { type ShowCommandOptions, show } from "./commands/show.ts";
-import { train } from "./commands/train.ts";
+import type { ShowCommandOptions } from "./commands/show.ts";
+import { addStatus } from "./commands/status.ts";
 import type { TrainOptions } from "./commands/train-options.ts";
 import { readConfig, readMetricsConfig } from "./config.ts";
 import { makeReporter } from "./reporter.ts";
@@ -56,8 +57,12 @@ export async function main(argv: readonly string[]): Promise<number> {
 /** Status of a process whose reader went away, as shells have it: 128 + SIGPIPE. */
 const closedPipeStatus = 141;
 
+let endsWithReader = false;
+
 /** `downpour train JOB | head` ends with head, without a complaint; role processes follow their launcher. */
 function endWithReader(): void {
+  if (endsWithReader) return;
+  endsWithReader = true;
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(closedPipeStatus);
@@ -66,7 +71,13 @@ function endWithReader(): void {
   }
 }
 
-function makeProgram(json: boolean, done: (status: number) => void): Command {
+/*
+ * What a command needs beyond its options is loaded when it is run: every role is a process of its own, and most need
+ * neither TensorFlow nor images.
+ */
+
+/** All commands. @param done told the exit status of commands that have one */
+export function makeProgram(json: boolean, done: (status: number) => void): Command {
   const config = readConfig();
   const program = new Command("downpour")
     .description("Asynchronous SGD on a cluster of parameter servers and workers.")
@@ -106,9 +117,10 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       "any other key of the job file, for example --set optimizer.momentum=0.5",
     )
     .addHelpText("after", "\nExample:\n  downpour train examples/mnist-lenet5.yaml --workers 3 --epochs 5")
-    .action(async (job: string, options: TrainOptions) =>
-      done(await train(job, options, config, reporter())),
-    );
+    .action(async (job: string, options: TrainOptions) => {
+      const { train } = await import("./commands/train.ts");
+      done(await train(job, options, config, reporter()));
+    });
 
   secured(program.command("resume").description("go on with a run from its newest checkpoint"))
     .argument("<run>", "run directory")
@@ -124,23 +136,30 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
       "after",
       "\nExample:\n  downpour resume runs/mnist-20261125-101500-123 --servers 3 --workers 4",
     )
-    .action(async (run: string, options: TrainOptions) =>
-      done(await resume(run, options, config, reporter())),
-    );
+    .action(async (run: string, options: TrainOptions) => {
+      const { resume } = await import("./commands/resume.ts");
+      done(await resume(run, options, config, reporter()));
+    });
 
-  addPredict(program, config, reporter);
-  addEvaluate(program, config, reporter);
-  addExport(program, config, reporter);
   program
     .command("show")
     .description("show the page of runs that were recorded, in the browser")
     .argument("<run...>", "folders of runs, such as runs/NAME; several are laid over each other")
     .option("--port <port>", "port of the page, instead of 4747 or any free one")
     .addHelpText("after", "\nExample:\n  downpour show runs/*")
-    .action(async (runs: string[], options: ShowCommandOptions) =>
-      done(await show(runs, options, reporter())),
-    );
+    .action(async (runs: string[], options: ShowCommandOptions) => {
+      const { show } = await import("./commands/show.ts");
+      done(await show(runs, options, reporter()));
+    });
 
+  addInit(program, reporter);
+  addStatus(program, reporter);
+  addPredict(program, config, reporter);
+  addEvaluate(program, config, reporter);
+  addExport(program, config, reporter);
+  addModels(program, reporter);
+  addDatasets(program, config, reporter);
+  addCompletion(program, reporter);
   addBench(program, config, reporter);
   addCerts(program, reporter);
   addCompose(program, config, reporter, done);
@@ -156,13 +175,16 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
     .option("--batch-size <count>", "examples per mini-batch, instead of the job's")
     .option("--data-dir <folder>", "folder of the data files (DOWNPOUR_DATA_DIR)")
     .option("--set <path=value...>", "any other key of the job file")
-    .action(async (job: string | undefined, options: TrainOptions) =>
-      done(
-        job === undefined
-          ? await doctor(reporter())
-          : await doctorJob(job, options, { estimate: serverMemoryEstimate, config, reporter: reporter() }),
-      ),
-    );
+    .action(async (job: string | undefined, options: TrainOptions) => {
+      if (job === undefined) {
+        const { doctor } = await import("./commands/doctor.ts");
+        done(await doctor(reporter()));
+        return;
+      }
+      const { doctorJob } = await import("./commands/doctor-job.ts");
+      const { serverMemoryEstimate: estimate } = await import("@downpour/parameter-server");
+      done(await doctorJob(job, options, { estimate, config, reporter: reporter() }));
+    });
 
   program
     .command("job-file")
@@ -214,6 +236,7 @@ function makeProgram(json: boolean, done: (status: number) => void): Command {
         ended();
       });
   }
+  addExamples(program);
   return program;
 }
 

@@ -1,7 +1,7 @@
 import { codeOf, messageOf } from "@downpour/errors";
 import type { TimedJobEvent } from "@downpour/protocol";
 import { createLogUpdate } from "log-update";
-import pc from "picocolors";
+import { stderrColours as pc } from "./colours.ts";
 import { eventText } from "./event-text.ts";
 import { progressText } from "./progress-text.ts";
 import { TaskClock, type TaskProgress, taskText } from "./task-text.ts";

@@ -1,3 +1,4 @@
+import { appendFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DownpourError } from "@downpour/errors";
@@ -13,6 +14,7 @@ import { EventFile } from "./event-history.ts";
 import { guardHandlers } from "./guard-handlers.ts";
 import { startLivePage } from "./live-page.ts";
 import { coordinatorReadings, EventCounts } from "./metrics.ts";
+import { metricsLine } from "./metrics-lines.ts";
 import { coordinatorHandlers } from "./service.ts";
 import { openEmbeddedState, openNatsState, type StatePlace } from "./state-places.ts";
 import { fenceState, readStoredJob, storedManifest, storeJob } from "./stored-job.ts";
@@ -51,7 +53,7 @@ const closeGraceMs = 500;
  * Runs the coordinator of one job until the job ends, `signal` aborts, or another coordinator takes over. With
  * `cluster.state: nats` it first waits, and answers nobody, while another leads.
  *
- * Writes `events.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/` or NATS.
+ * Writes `events.jsonl`, `metrics.jsonl`, `ledger.json` and `summary.json` to the run directory, and keeps its state in `state/` or NATS.
  *
  * @throws jobFailed: the job failed; usage: the run directory has another job, one that is over, or the checkpoint is of
  * another; fenced: another coordinator has taken over; notFound, corruptData: the checkpoint can't be loaded; environment:
@@ -102,6 +104,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     const fenced = await fenceState(place.store, coordinatorEpoch);
     const events = await place.openEvents();
     const file = new EventFile(join(runDirectory, "events.jsonl"));
+    const metricsFile = join(runDirectory, "metrics.jsonl");
+    const addressFile = join(runDirectory, "coordinator.json");
     const ended = new AbortController();
     const counts = new EventCounts();
     const board = job.logging.tensorboard
@@ -117,6 +121,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       const timed = { timeMs: Date.now(), event };
       counts.observe(event);
       board?.take(timed.timeMs, event);
+      const line = metricsLine(timed.timeMs, event, core.ledger?.batchesPerEpoch ?? 0);
+      if (line !== undefined) appendFileSync(metricsFile, `${JSON.stringify(line)}\n`);
       events.publish(timed);
       file.append(timed);
       if (event.type === "ended") ended.abort();
@@ -150,6 +156,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
         access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
       });
       logger.info({ address: serving.address }, "listening");
+      // For those who look for the coordinator of a run; gone when it ends in an orderly way.
+      writeFileSync(addressFile, `${JSON.stringify({ address: serving.address, pid: process.pid })}\n`);
       options.onListening(serving.address);
       const read = () => coordinatorReadings(core, counts, serving.refusals, nowMs());
       let endpoint: Awaited<ReturnType<typeof showMetrics>>;
@@ -182,6 +190,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       await events.close();
       file.close();
       board?.close();
+      rmSync(addressFile, { force: true });
     }
     if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
   }

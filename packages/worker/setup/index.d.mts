@@ -45,6 +45,9 @@ export declare function provideLibtensorflow(options?: {
 /** Whether native TensorFlow is linked into tfjs-node; without it, the device `auto` is the portable one. */
 export declare function hasNativeTensorflow(): boolean;
 
+/** The version of the linked libtensorflow; undefined without one, and for a library of one's own. */
+export declare function linkedTensorflowVersion(): string | undefined;
+
 /** The addon to `require` before tfjs-node, which keeps TensorFlow's notices off the terminal; undefined without one. */
 export declare function quietAddonPath(): string | undefined;
 

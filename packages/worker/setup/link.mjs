@@ -62,6 +62,18 @@ export function hasNativeTensorflow() {
 }
 
 /**
+ * The version of the linked libtensorflow, as far as the name of its folder tells.
+ *
+ * @returns {string | undefined} undefined without one, and for a library of one's own
+ */
+export function linkedTensorflowVersion() {
+  const tfjsFolder = findTfjsFolder();
+  if (tfjsFolder === undefined || !hasAddon(tfjsFolder)) return undefined;
+  const { deps } = tfjsPlaces(tfjsFolder);
+  return /-tf-(\d+\.\d+\.\d+)-/.exec(fs.existsSync(deps) ? fs.realpathSync(deps) : "")?.[1];
+}
+
+/**
  * The addon that loads libtensorflow without its start-up notice. `require` it before tfjs-node, in the same process.
  *
  * @returns {string | undefined} undefined when tfjs-node uses its own download, or nothing is set up

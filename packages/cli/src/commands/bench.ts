@@ -1,13 +1,13 @@
 import type { Command } from "commander";
 import type { CliConfig } from "../config.ts";
 import type { Reporter } from "../reporter.ts";
-import { type BenchApplyOptions, benchApply } from "./bench-apply.ts";
-import { type BenchClusterOptions, benchCluster } from "./bench-cluster.ts";
-import { type BenchComputeOptions, benchCompute } from "./bench-compute.ts";
-import { type BenchInputOptions, benchInput } from "./bench-input.ts";
-import { type BenchWireOptions, benchWire } from "./bench-wire.ts";
+import type { BenchApplyOptions } from "./bench-apply.ts";
+import type { BenchClusterOptions } from "./bench-cluster.ts";
+import type { BenchComputeOptions } from "./bench-compute.ts";
+import type { BenchInputOptions } from "./bench-input.ts";
+import type { BenchWireOptions } from "./bench-wire.ts";
 
-/** Adds `downpour bench` with its benchmarks. */
+/** Adds `downpour bench` with its benchmarks, each loaded when it is run. */
 export function addBench(program: Command, config: CliConfig, reporter: () => Reporter): void {
   const bench = program.command("bench").description("measure this machine, against others in the same run");
 
@@ -29,7 +29,10 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
       "--torch-step <file>",
       "a Python program in place of this project's: MODEL BATCH THREADS [bf16]; prints img/s=NUMBER",
     )
-    .action(async (options: BenchComputeOptions) => await benchCompute(options, config, reporter()));
+    .action(async (options: BenchComputeOptions) => {
+      const { benchCompute } = await import("./bench-compute.ts");
+      await benchCompute(options, config, reporter());
+    });
 
   bench
     .command("input")
@@ -46,7 +49,10 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--augmentation <yes|no>", "random cuts and flips", "yes")
     .option("--rounds <count>", "rounds", "5")
     .option("--steps <count>", "batches in a round; an epoch, at most 16, without it")
-    .action(async (options: BenchInputOptions) => await benchInput(options, config, reporter()));
+    .action(async (options: BenchInputOptions) => {
+      const { benchInput } = await import("./bench-input.ts");
+      await benchInput(options, config, reporter());
+    });
 
   bench
     .command("cluster")
@@ -60,7 +66,10 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--seconds <count>", "length of what is measured in a round", "15")
     .option("--no-pin", "let every process run on any core, as in training")
     .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
-    .action(async (options: BenchClusterOptions) => await benchCluster(options, config, reporter()));
+    .action(async (options: BenchClusterOptions) => {
+      const { benchCluster } = await import("./bench-cluster.ts");
+      await benchCluster(options, config, reporter());
+    });
 
   bench
     .command("apply")
@@ -71,7 +80,10 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--rounds <count>", "rounds, each with a fresh process of every program", "5")
     .option("--steps <count>", "updates that count in a round", "20")
     .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
-    .action(async (options: BenchApplyOptions) => await benchApply(options, config, reporter()));
+    .action(async (options: BenchApplyOptions) => {
+      const { benchApply } = await import("./bench-apply.ts");
+      await benchApply(options, config, reporter());
+    });
 
   bench
     .command("wire")
@@ -82,5 +94,8 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--tls", "measure mutual TLS, too")
     .option("--rounds <count>", "rounds, each with fresh processes of every program", "5")
     .option("--steps <count>", "pushes and pulls that count in a round", "20")
-    .action(async (options: BenchWireOptions) => await benchWire(options, reporter()));
+    .action(async (options: BenchWireOptions) => {
+      const { benchWire } = await import("./bench-wire.ts");
+      await benchWire(options, reporter());
+    });
 }

@@ -1,8 +1,8 @@
 import { totalmem } from "node:os";
 import { type Job, readJob } from "@downpour/job";
 import { elementCount } from "@downpour/parameter-vector";
-import pc from "picocolors";
 import { tableLines } from "../bench/table.ts";
+import { stdoutColours as pc } from "../colours.ts";
 import type { CliConfig } from "../config.ts";
 import { shapeOfData } from "../memory/data-shape.ts";
 import { type JobMemory, jobMemory, type ProcessMemory, type ServerEstimator } from "../memory/job-memory.ts";

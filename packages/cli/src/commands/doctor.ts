@@ -1,6 +1,6 @@
 import { chosenDevice, type DeviceReport, findDevices, hasBfloat16 } from "@downpour/worker";
 import { checkRequirements, type Requirement } from "@downpour/worker/setup";
-import pc from "picocolors";
+import { stdoutColours as pc } from "../colours.ts";
 import type { Reporter } from "../reporter.ts";
 
 /** What was found on a machine. */

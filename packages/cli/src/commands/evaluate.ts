@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { loadDataset } from "@downpour/datasets";
 import { DownpourError } from "@downpour/errors";
 import { type Job, loadOptionsOf, readJob } from "@downpour/job";
 import type { Measurement, ModelPlace } from "@downpour/trained-model";
@@ -59,6 +58,7 @@ export async function evaluate(
   const batchSize = integerOption("--batch-size", options.batchSize, 1, 65_536);
   const device = deviceOption(options.device ?? config.device) ?? "auto";
   const { findModel, loadModel, measureModel } = await import("@downpour/trained-model");
+  const { loadDataset } = await import("@downpour/datasets");
   const { openDevice } = await import("@downpour/worker");
   const place = findModel(options.model);
   const job = await jobOf(options, place, config);

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import { stringify } from "yaml";
+import { runFacts } from "./run-facts.ts";
 
 /** The folder of one run. */
 export interface RunDirectory {
@@ -31,17 +32,18 @@ export async function makeRunDirectory(
     const next = `choose another folder with --run-dir, or go on with it: downpour resume ${path}`;
     throw new DownpourError("usage", `${path} holds a run already; ${next}`);
   }
-  return await reuseRunDirectory(job, path);
+  return await reuseRunDirectory(job, path, now);
 }
 
 /**
  * The folder of a run that goes on, with the job as it is now.
  * @throws usage: it can't be written
  */
-export async function reuseRunDirectory(job: Job, path: string): Promise<RunDirectory> {
+export async function reuseRunDirectory(job: Job, path: string, now: Date): Promise<RunDirectory> {
   const run = filesOf(path);
   try {
     await mkdir(run.logDirectory, { recursive: true });
+    await writeFile(join(path, "run.json"), `${JSON.stringify(runFacts(job, now), null, 2)}\n`);
     await writeFile(run.jobFile, `# The resolved job of this run.\n${stringify(job)}`);
   } catch (error) {
     throw new DownpourError("usage", `can't make the run directory ${path}: ${messageOf(error)}`, {
