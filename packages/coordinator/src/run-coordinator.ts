@@ -1,4 +1,4 @@
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -61,6 +61,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   const nowMs = () => performance.now();
   const events = new InProcessEventBus<TimedEvent>();
   const eventFile = join(runDirectory, "events.jsonl");
+  const earlier = { file: eventFile, bytes: existsSync(eventFile) ? statSync(eventFile).size : 0 };
   const ended = new AbortController();
   const core = new CoordinatorCore(job, nowMs(), (event) => {
     // Members that leave after the end are in the log.
@@ -80,7 +81,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     const commands = jobCommands(core, logger, nowMs);
     const about = { core, servers, monitor, commands, events, runDirectory, logger, nowMs };
     const handlers = coordinatorHandlers(about);
-    closePage = await startLivePage({ ...about, identity, onPage: options.onPage });
+    closePage = await startLivePage({ ...about, identity, earlier, onPage: options.onPage });
     const serving = await serve(services.Coordinator.service, handlers, options.host, options.port, {
       tls: identity.tls,
       access: { token: identity.token, onRefused: (refusal) => logger.warn(refusal, "refused a call") },
