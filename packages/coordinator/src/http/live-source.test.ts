@@ -45,7 +45,9 @@ async function start(written: string, bytes = Buffer.byteLength(written)) {
   core.registerServer("s", "is", "h:1", 0);
   core.admit(manifest, data);
   core.join("evaluator", "e", "ie", 0);
-  const [first = "", second = ""] = ["a", "b"].map((name) => core.join("worker", name, `i-${name}`, 0).memberId);
+  const [first = "", second = ""] = ["a", "b"].map(
+    (name) => core.join("worker", name, `i-${name}`, 0).memberId,
+  );
   core.reportInitialized(first, 0);
   const commands = { checkpoint: undefined } as JobCommands;
   const options = { core, events, commands, runId: "run", nowMs: () => 2500, earlier: { file, bytes } };
@@ -72,8 +74,21 @@ it("tells the state of the job: members, leases, ledger, and what can be done no
     name: "run",
     lifecycle: "training",
     paused: true,
-    controls: { pause: false, resume: true, drop: true, drain: true, stop: true, checkpoint: false, dropFactor: 0.1 },
-    ledger: { epochs: 2, batchesPerEpoch: 10, batchesLeased: 4, latest: [{ epoch: 0, batches: 10, applied: 0 }] },
+    controls: {
+      pause: false,
+      resume: true,
+      drop: true,
+      drain: true,
+      stop: true,
+      checkpoint: false,
+      dropFactor: 0.1,
+    },
+    ledger: {
+      epochs: 2,
+      batchesPerEpoch: 10,
+      batchesLeased: 4,
+      latest: [{ epoch: 0, batches: 10, applied: 0 }],
+    },
     schedule: { learningRate: expect.any(Number), drops: [] },
   });
   const byId = new Map(state.members.map((member) => [member.memberId, member]));
@@ -85,7 +100,10 @@ it("tells the state of the job: members, leases, ledger, and what can be done no
 it("has what earlier coordinators of the run wrote down, and takes up the events of this one from the first", async () => {
   const earlier = `${JSON.stringify({ timeMs: 5, ...drop })}\n`;
   // What this coordinator writes itself comes over the bus, and must not count twice.
-  const { core, source } = await start(`${earlier}${JSON.stringify({ timeMs: 6, ...drop })}\n`, earlier.length);
+  const { core, source } = await start(
+    `${earlier}${JSON.stringify({ timeMs: 6, ...drop })}\n`,
+    earlier.length,
+  );
   core.control.pause();
   await expect.poll(() => source.history().marks.at(-1)?.kind).toBe("paused");
   const { marks, sequence, log } = source.history();
