@@ -23,6 +23,7 @@ const named = (file: string) => relative(root, file);
 const pureCores = [
   "packages/tensor-kernels/src",
   "packages/parameter-vector/src",
+  "packages/run-history/src",
   ...[
     "bitmap.ts",
     "checkpoint-id.ts",

@@ -11,6 +11,8 @@ export interface LivePageOptions {
   readonly events: EventBus<TimedEvent>;
   readonly commands: JobCommands;
   readonly runDirectory: string;
+  /** Events that coordinators of this run wrote down before this one: so many bytes of the file. */
+  readonly earlier: { readonly file: string; readonly bytes: number };
   readonly identity: Identity;
   readonly logger: Logger;
   /** A clock that never goes back, in milliseconds. */
@@ -32,7 +34,7 @@ export async function startLivePage(options: LivePageOptions): Promise<() => Pro
     import("./http/serve-page.ts"),
     import("./http/live-source.ts"),
   ]);
-  const source = new LiveSource({ ...options, runId: basename(runDirectory) });
+  const source = await LiveSource.open({ ...options, runId: basename(runDirectory) });
   const portOption = `--set dashboard.port=${(port ?? 0) + 1}`;
   const page = await servePage({ host, port, portOption, sources: [source], identity });
   logger.info({ url: page.url }, "serving the live page");

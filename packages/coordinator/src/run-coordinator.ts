@@ -1,4 +1,4 @@
-import { appendFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DownpourError } from "@downpour/errors";
@@ -103,7 +103,9 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     // What an earlier coordinator wrote up to now counts; what it writes from now on is refused.
     const fenced = await fenceState(place.store, coordinatorEpoch);
     const events = await place.openEvents();
-    const file = new EventFile(join(runDirectory, "events.jsonl"));
+    const eventFile = join(runDirectory, "events.jsonl");
+    const earlier = { file: eventFile, bytes: existsSync(eventFile) ? statSync(eventFile).size : 0 };
+    const file = new EventFile(eventFile);
     const metricsFile = join(runDirectory, "metrics.jsonl");
     const addressFile = join(runDirectory, "coordinator.json");
     const ended = new AbortController();
@@ -172,6 +174,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
           identity,
           logger,
           nowMs,
+          earlier,
           onPage,
         });
         endpoint = await showMetrics(read);

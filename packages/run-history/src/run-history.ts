@@ -52,7 +52,10 @@ export interface HistorySnapshot {
   readonly serverHistograms: Readonly<Record<string, readonly number[]>>;
 }
 
-/** What a job's events say over time, in bounded memory. Events come in their order, each once. */
+/**
+ * What a job's events say over time, in bounded memory. Events come in their order, each once. Those of a coordinator
+ * before this one have negative sequences: they can't be asked for again.
+ */
 export class RunHistory {
   progress = new BucketTable(progressColumns, historyBounds.bucketsMax);
   evaluations = new BucketTable(evaluationColumns, historyBounds.bucketsMax);
@@ -89,7 +92,7 @@ export class RunHistory {
   }
 
   add(sequence: number, timeMs: number, event: JobEvent): void {
-    this.#sequence = sequence;
+    this.#sequence = Math.max(0, sequence);
     if (
       "epoch" in event &&
       event.type !== "epochCompleted" &&

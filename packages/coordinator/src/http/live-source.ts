@@ -19,7 +19,11 @@ import type { Ledger } from "../ledger.ts";
 import { isFinal } from "../lifecycle.ts";
 import { isPresent, type Member } from "../membership.ts";
 import { progressOf } from "../summary.ts";
+import { readEvents } from "./read-events.ts";
 import type { Follow, RunSource } from "./run-source.ts";
+
+/** Sequence of the first event of an earlier coordinator: they are below those of this one. */
+const earlierSequence = -(2 ** 40);
 
 /** Members that are gone and still listed. */
 const goneMax = 100;
@@ -30,6 +34,8 @@ export interface LiveSourceOptions {
   readonly commands: JobCommands;
   /** For people and as `?run=`: the name of the run's folder. */
   readonly runId: string;
+  /** Events that coordinators of this run wrote down before this one: so many bytes of the file. */
+  readonly earlier: { readonly file: string; readonly bytes: number };
   /** A clock that never goes back, in milliseconds. */
   readonly nowMs: () => number;
 }
@@ -46,12 +52,22 @@ export class LiveSource implements RunSource {
   #servers: Extract<JobEvent, { type: "serverMetrics" }> | undefined;
   #summary: JobSummary | null = null;
 
-  constructor(options: LiveSourceOptions) {
+  private constructor(options: LiveSourceOptions) {
     this.#options = options;
     this.commands = options.commands;
     this.info = { id: options.runId, name: options.runId, live: true };
     this.follow = (listener, subscription) => options.events.subscribe(listener, subscription);
-    options.events.subscribe(({ sequence, event }) => this.#take(sequence, event), { fromSequence: 1 });
+  }
+
+  /** The run from its beginning, also where another coordinator began it. @throws as readEvents */
+  static async open(options: LiveSourceOptions): Promise<LiveSource> {
+    const source = new LiveSource(options);
+    const { file, bytes } = options.earlier;
+    let sequence = earlierSequence;
+    const takeEarlier = (timeMs: number, event: JobEvent) => source.#take(sequence++, { timeMs, event });
+    await readEvents(file, takeEarlier, bytes);
+    options.events.subscribe(({ sequence: at, event }) => source.#take(at, event), { fromSequence: 1 });
+    return source;
   }
 
   history(): HistorySnapshot {

@@ -1,16 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { createInterface } from "node:readline";
-import { DownpourError, messageOf } from "@downpour/errors";
+import { DownpourError } from "@downpour/errors";
 import { readJob } from "@downpour/job";
-import type { JobEvent, JobSummary } from "@downpour/protocol";
+import type { JobSummary } from "@downpour/protocol";
 import { type HistorySnapshot, RecordedRun, type RunInfo, type RunState } from "@downpour/run-history";
+import { readEvents } from "./read-events.ts";
 import type { RunSource } from "./run-source.ts";
-
-/** Damaged lines of an event file that are passed over: one may be torn when its writer was killed. */
-const damagedLinesMax = 10;
 
 /** A run as its folder tells it, read once. */
 export class RecordedSource implements RunSource {
@@ -34,8 +30,8 @@ export class RecordedSource implements RunSource {
     const file = await eventFileOf(folder);
     const streamId = randomBytes(6).toString("hex");
     const run = new RecordedRun(id, streamId, await jobOf(folder));
-    const ended = await readEvents(file, run);
-    if (!ended) await addSummary(folder, run);
+    await readEvents(file, (timeMs, event) => run.add(timeMs, event));
+    if (run.state().summary === null) await addSummary(folder, run);
     return new RecordedSource(id, streamId, run);
   }
 
@@ -73,48 +69,6 @@ async function jobOf(folder: string): Promise<unknown> {
     return await readJob(join(folder, "job.yaml"));
   } catch {
     return null;
-  }
-}
-
-/** Returns whether the run's end is among its events. */
-async function readEvents(file: string, run: RecordedRun): Promise<boolean> {
-  let ended = false;
-  let damaged = 0;
-  let at = 0;
-  try {
-    for await (const line of createInterface({
-      input: createReadStream(file),
-      crlfDelay: Number.POSITIVE_INFINITY,
-    })) {
-      at += 1;
-      if (line.trim() === "") continue;
-      const event = parseEvent(line);
-      if (event !== undefined) {
-        run.add(event.timeMs, event.event);
-        ended ||= event.event.type === "ended";
-        continue;
-      }
-      damaged += 1;
-      if (damaged > damagedLinesMax) {
-        const message = `line ${at} of ${file} is no event, and ${damagedLinesMax} lines before it were none; is it another file?`;
-        throw new DownpourError("corruptData", message, { facts: { file, line: at } });
-      }
-    }
-  } catch (error) {
-    if (error instanceof DownpourError) throw error;
-    throw new DownpourError("corruptData", `can't read ${file}: ${messageOf(error)}`, { cause: error });
-  }
-  return ended;
-}
-
-/** One line of `events.jsonl`; undefined for what is none. */
-function parseEvent(line: string): { readonly timeMs: number; readonly event: JobEvent } | undefined {
-  try {
-    const { timeMs, ...event } = JSON.parse(line) as { timeMs?: unknown; type?: unknown };
-    if (typeof timeMs !== "number" || typeof event.type !== "string") return undefined;
-    return { timeMs, event: event as unknown as JobEvent };
-  } catch {
-    return undefined;
   }
 }
 
