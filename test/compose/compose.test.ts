@@ -40,7 +40,15 @@ model: { name: lenet5 }
 optimizer: { name: momentum, momentum: 0.8 }
 learningRate: { initial: 0.03 }
 training: { epochs: 1000 }
-cluster: { workers: 2, servers: 2, memberTimeoutMs: 20000, leaseMs: 20000, startTimeoutMs: 900000 }
+cluster:
+  workers: 2
+  servers: 2
+  # For machines that are busy with much else.
+  heartbeatIntervalMs: 5000
+  memberTimeoutMs: 40000
+  leaseMs: 60000
+  startTimeoutMs: 900000
+  requestTimeoutMs: 60000
 `;
 const jobFile = join(folder, "job.yaml");
 
@@ -170,7 +178,7 @@ describe.skipIf(skipped !== undefined)(
         const tried = spawnSync("docker", ["exec", name, "sh", "-c", "id -u; touch /probe"], {
           encoding: "utf8",
         });
-        expect(tried.stdout.trim(), service).toBe("1000");
+        expect(tried.stdout.trim(), service).toMatch(/^(1000|65534)$/);
         expect(tried.stderr, service).toMatch(/Read-only file system/);
       }
     });
@@ -262,13 +270,17 @@ describe.skipIf(skipped !== undefined)(
       await expect
         .poll(
           () =>
-            containersOf(project).filter(({ service, status }) => service !== "nats" && status === "running"),
+            containersOf(project).filter(
+              ({ service, status }) => !["nats", "prometheus"].includes(service) && status === "running",
+            ),
           {
             timeout: 600_000,
           },
         )
         .toEqual([]);
-      const codes = containersOf(project).map(({ service, exitCode }) => `${service} ${exitCode}`);
+      const codes = containersOf(project)
+        .filter(({ status }) => status === "exited")
+        .map(({ service, exitCode }) => `${service} ${exitCode}`);
       expect(codes.filter((code) => !code.endsWith(" 0"))).toEqual([]);
     });
 
