@@ -16,7 +16,7 @@ const small: JobInput = defineJob({
   optimizer: { name: "sgd" },
   learningRate: { initial: 0.05 },
   training: { epochs: 2 },
-  cluster: { workers: 1, servers: 1, startTimeoutMs: 600_000 },
+  cluster: { workers: 1, servers: 1, startTimeoutMs: 600_000, memberTimeoutMs: 60_000 },
 });
 
 describe("Downpour as a library", () => {
