@@ -16,7 +16,7 @@ const small: JobInput = defineJob({
   optimizer: { name: "sgd" },
   learningRate: { initial: 0.05 },
   training: { epochs: 2 },
-  cluster: { workers: 1, servers: 1, startTimeoutMs: 600_000 },
+  cluster: { workers: 1, servers: 1, startTimeoutMs: 600_000, memberTimeoutMs: 60_000 },
 });
 
 describe("Downpour as a library", () => {
@@ -25,7 +25,7 @@ describe("Downpour as a library", () => {
     const script = fileURLToPath(new URL("../examples/own-model/train.mjs", import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, [script, folder]);
     expect(stdout).toMatch(/^\S+ joined$/m);
-    expect(stdout).toMatch(/^epoch 1\.0: \d+\.\d % of the validation images$/m);
+    expect(stdout).toMatch(/^epoch \d+\.\d: \d+\.\d % of the validation images$/m);
     // Three shapes: guessing gives a third.
     expect(Number(/^([\d.]+) % of the test images$/m.exec(stdout)?.[1])).toBeGreaterThan(80);
     expect(stdout).toContain(`model: ${join(folder, "run", "model")}`);

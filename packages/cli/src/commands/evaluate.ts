@@ -78,10 +78,10 @@ export async function evaluate(
         reporter.task({ what: `measuring ${split}`, done, total, unit: "examples" }),
     });
     const facts = { model: place.directory, dataset: dataset.name, split };
-    reporter.result({ ...facts, ...measurement }, linesOf(measurement));
     if (measurement.unreadable > 0) {
       reporter.warn(`${measurement.unreadable} examples could not be read, and were left out`);
     }
+    reporter.result({ ...facts, ...measurement }, linesOf(measurement));
   } finally {
     model.dispose();
   }
