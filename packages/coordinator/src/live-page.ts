@@ -12,7 +12,7 @@ export interface LivePageOptions {
   readonly commands: JobCommands;
   readonly runDirectory: string;
   /** Events that coordinators of this run wrote down before this one: so many bytes of the file. */
-  readonly earlier: { readonly file: string; readonly bytes: number };
+  readonly earlier: { readonly file: string; readonly count: number };
   readonly identity: Identity;
   readonly logger: Logger;
   /** A clock that never goes back, in milliseconds. */

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DownpourError } from "@downpour/errors";
@@ -102,9 +102,9 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     await storeJob(place.store, job, base);
     // What an earlier coordinator wrote up to now counts; what it writes from now on is refused.
     const fenced = await fenceState(place.store, coordinatorEpoch);
-    const events = await place.openEvents();
+    const { events, earlierCount } = await place.openEvents();
     const eventFile = join(runDirectory, "events.jsonl");
-    const earlier = { file: eventFile, bytes: existsSync(eventFile) ? statSync(eventFile).size : 0 };
+    const earlier = { file: eventFile, count: earlierCount };
     const file = new EventFile(eventFile);
     const metricsFile = join(runDirectory, "metrics.jsonl");
     const addressFile = join(runDirectory, "coordinator.json");

@@ -32,7 +32,8 @@ export interface StatePlace {
   keepLeading(signal: AbortSignal): Promise<void>;
   /** Whether this process may answer anybody now. */
   readonly leads: () => boolean;
-  openEvents(): Promise<EventBus<TimedEvent>>;
+  /** `earlierCount`: events of the run directory's file that the bus does not have any more. */
+  openEvents(): Promise<{ readonly events: EventBus<TimedEvent>; readonly earlierCount: number }>;
 }
 
 /** Events that a watcher who comes late can still get. */
@@ -50,7 +51,7 @@ export function openEmbeddedState({ runDirectory }: StatePlaceOptions): StatePla
       const { count, latest } = readEventHistory(join(runDirectory, "events.jsonl"), historyMax);
       const bus = new InProcessEventBus<TimedEvent>({ historyMax, firstSequence: count - latest.length + 1 });
       for (const event of latest) bus.publish(event);
-      return Promise.resolve(bus);
+      return Promise.resolve({ events: bus, earlierCount: count - latest.length });
     },
   };
 }
@@ -83,12 +84,15 @@ export async function openNatsState(options: StatePlaceOptions): Promise<StatePl
     },
     keepLeading: (signal) => keepLeadership(lock, { signal, onTrouble }),
     leads: () => lock.epoch !== undefined,
-    openEvents: () =>
-      NatsEventBus.open<TimedEvent>(job.name, {
+    openEvents: async () => ({
+      events: await NatsEventBus.open<TimedEvent>(job.name, {
         ...nats,
         historyMax,
         typeOf: ({ event }) => event.type,
         onTrouble,
       }),
+      // Other coordinators have written to files of their own.
+      earlierCount: 0,
+    }),
   };
 }

@@ -22,9 +22,6 @@ import { progressOf } from "../summary.ts";
 import { readEvents } from "./read-events.ts";
 import type { Follow, RunSource } from "./run-source.ts";
 
-/** Sequence of the first event of an earlier coordinator: they are below those of this one. */
-const earlierSequence = -(2 ** 40);
-
 /** Members that are gone and still listed. */
 const goneMax = 100;
 
@@ -34,8 +31,8 @@ export interface LiveSourceOptions {
   readonly commands: JobCommands;
   /** For people and as `?run=`: the name of the run's folder. */
   readonly runId: string;
-  /** Events that coordinators of this run wrote down before this one: so many bytes of the file. */
-  readonly earlier: { readonly file: string; readonly bytes: number };
+  /** Events that coordinators of this run wrote down before: so many of the file, which the bus does not have any more. */
+  readonly earlier: { readonly file: string; readonly count: number };
   /** A clock that never goes back, in milliseconds. */
   readonly nowMs: () => number;
 }
@@ -62,10 +59,10 @@ export class LiveSource implements RunSource {
   /** The run from its beginning, also where another coordinator began it. @throws as readEvents */
   static async open(options: LiveSourceOptions): Promise<LiveSource> {
     const source = new LiveSource(options);
-    const { file, bytes } = options.earlier;
-    let sequence = earlierSequence;
-    const takeEarlier = (timeMs: number, event: JobEvent) => source.#take(sequence++, { timeMs, event });
-    await readEvents(file, takeEarlier, bytes);
+    const { file, count } = options.earlier;
+    let sequence = 0;
+    const takeEarlier = (timeMs: number, event: JobEvent) => source.#take(++sequence, { timeMs, event });
+    await readEvents(file, takeEarlier, count);
     options.events.subscribe(({ sequence: at, event }) => source.#take(at, event), { fromSequence: 1 });
     return source;
   }

@@ -8,20 +8,21 @@ const damagedLinesMax = 10;
 
 /**
  * Reads the events of a run's file in their order.
- * @param bytes read so much of it; all of it when left out
+ * @param count read so many; all of them when left out
  * @throws corruptData, naming the file: it can't be read, or too many lines are no events
  */
 export async function readEvents(
   file: string,
   onEvent: (timeMs: number, event: JobEvent) => void,
-  bytes = Number.POSITIVE_INFINITY,
+  count = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  if (bytes === 0) return;
+  if (count === 0) return;
+  let read = 0;
   let damaged = 0;
   let at = 0;
   try {
     for await (const line of createInterface({
-      input: createReadStream(file, { end: bytes - 1 }),
+      input: createReadStream(file),
       crlfDelay: Number.POSITIVE_INFINITY,
     })) {
       at += 1;
@@ -29,6 +30,8 @@ export async function readEvents(
       const event = parseEvent(line);
       if (event !== undefined) {
         onEvent(event.timeMs, event.event);
+        read += 1;
+        if (read === count) return;
         continue;
       }
       damaged += 1;
