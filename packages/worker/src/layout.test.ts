@@ -25,11 +25,28 @@ function followerOf(...answers: (Partial<Layout> | DownpourError)[]) {
 
 describe("LayoutFollower", () => {
   it("takes a newer layout, and tells of it once", async () => {
-    const { follower, changes } = followerOf({ revision: 3, serverAddresses: ["a", ""] }, { revision: 3 });
+    const { follower, changes } = followerOf(
+      { revision: 3, serverAddresses: ["a", ""] },
+      { revision: 3, serverAddresses: ["a", ""] },
+    );
     await follower.refresh();
     await follower.refresh();
     expect(follower.current).toMatchObject({ revision: 3, serverAddresses: ["a", ""] });
     expect(changes).toEqual([[1, 3]]);
+  });
+
+  it("takes the address of a server that was missing, under the same revision", async () => {
+    const { follower, changes } = followerOf(
+      { revision: 2, serverAddresses: ["a", ""] },
+      { revision: 2, serverAddresses: ["a", "c"] },
+    );
+    await follower.refresh();
+    await follower.refresh();
+    expect(follower.current.serverAddresses).toEqual(["a", "c"]);
+    expect(changes).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
   });
 
   it("leaves an older layout alone", async () => {

@@ -85,7 +85,9 @@ export class LayoutFollower {
       throw error;
     }
     const before = this.#current;
-    if (answer.revision <= before.revision) return;
+    // Under the same revision a server that was missing gets an address.
+    const sameAddresses = answer.serverAddresses.join() === before.serverAddresses.join();
+    if (answer.revision < before.revision || (answer.revision === before.revision && sameAddresses)) return;
     this.#current = { ...answer, slices: placedSlices(answer.slices) };
     this.#options.onChange(this.#current, before);
   }
