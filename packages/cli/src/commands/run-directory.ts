@@ -1,4 +1,4 @@
-import { access, mkdir, writeFile } from "node:fs/promises";
+import { access, appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DownpourError, messageOf } from "@downpour/errors";
 import type { Job } from "@downpour/job";
@@ -32,18 +32,27 @@ export async function makeRunDirectory(
     const next = `choose another folder with --run-dir, or go on with it: downpour resume ${path}`;
     throw new DownpourError("usage", `${path} holds a run already; ${next}`);
   }
-  return await reuseRunDirectory(job, path, now);
+  return await writeInto(path, job, () =>
+    writeFile(join(path, "run.json"), `${JSON.stringify(runFacts(job, now), null, 2)}\n`),
+  );
 }
 
 /**
- * The folder of a run that goes on, with the job as it is now.
+ * The folder of a run that goes on, with the job as it is now; `run.json` says how it began, `resumes.jsonl` how it
+ * went on.
  * @throws usage: it can't be written
  */
-export async function reuseRunDirectory(job: Job, path: string, now: Date): Promise<RunDirectory> {
+export function reuseRunDirectory(job: Job, path: string, now: Date): Promise<RunDirectory> {
+  return writeInto(path, job, () =>
+    appendFile(join(path, "resumes.jsonl"), `${JSON.stringify(runFacts(job, now))}\n`),
+  );
+}
+
+async function writeInto(path: string, job: Job, writeFacts: () => Promise<void>): Promise<RunDirectory> {
   const run = filesOf(path);
   try {
     await mkdir(run.logDirectory, { recursive: true });
-    await writeFile(join(path, "run.json"), `${JSON.stringify(runFacts(job, now), null, 2)}\n`);
+    await writeFacts();
     await writeFile(run.jobFile, `# The resolved job of this run.\n${stringify(job)}`);
   } catch (error) {
     throw new DownpourError("usage", `can't make the run directory ${path}: ${messageOf(error)}`, {
