@@ -92,6 +92,8 @@ test("a minimal job gets every default", () => {
       state: "embedded",
       nats: { servers: ["127.0.0.1:4222"], replicas: 1 },
     },
+    logging: { tensorboard: true },
+    dashboard: { enabled: true, host: "127.0.0.1" },
     checkpoint: { everySeconds: 60, keepLast: 2, keepBest: 1 },
   });
 });
@@ -263,7 +265,7 @@ test("reports all mistakes at once, one line each", () => {
 test("a replica needs another server", () => {
   const withServers = (servers: number) => ({ ...minimal, cluster: { servers, replicas: 1 } });
   expect(() => checkJob(withServers(1), "job.yaml")).toThrow(
-    /cluster\.replicas: must be less than cluster\.servers: .* expected 2 servers; found 1/,
+    /cluster\.replicas: must be less than cluster\.servers: a copy lies on another server; found 1/,
   );
   expect(checkJob(withServers(2), "job.yaml").cluster.replicas).toBe(1);
 });
