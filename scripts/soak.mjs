@@ -52,7 +52,7 @@ for (const args of [
 /** @param {string} text */
 const note = (text) => (values.json ? process.stderr : process.stdout).write(`${text}\n`);
 
-const nats = await NatsNode.makeAll(folder, nodes);
+const nats = await NatsNode.makeAll(folder, nodes, tlsDirectory);
 let failed = true;
 try {
   await Promise.all(nats.map((node) => node.start()));

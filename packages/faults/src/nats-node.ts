@@ -24,17 +24,24 @@ export class NatsNode {
     this.address = `127.0.0.1:${port}`;
   }
 
-  /** One node, or three that keep copies of each other's streams. */
-  static async makeAll(folder: string, count: 1 | 3): Promise<NatsNode[]> {
+  /**
+   * One node, or three that keep copies of each other's streams.
+   * @param tlsDirectory certificates that `downpour certs init` made, of the servers: mutual TLS with coordinators
+   */
+  static async makeAll(folder: string, count: 1 | 3, tlsDirectory: string): Promise<NatsNode[]> {
+    const file = (name: string) => join(tlsDirectory, name);
+    const own = ["--tlscert", file("server.pem"), "--tlskey", file("server-key.pem")];
+    const tls = ["--tls", "--tlsverify", "--tlscacert", file("ca.pem"), ...own];
     const ports = await freePorts(2 * count);
     const routes = ports.slice(count).map((port) => `nats://127.0.0.1:${port}`);
     return ports.slice(0, count).map((port, i) => {
       const store = join(folder, `nats-${i}`);
       mkdirSync(store, { recursive: true });
-      const own = ["--addr", "127.0.0.1", "--port", `${port}`, "--jetstream", "--store_dir", store];
+      const listening = ["--addr", "127.0.0.1", "--port", `${port}`, ...tls];
+      const alone = [...listening, "--jetstream", "--store_dir", store];
       const names = ["--name", `node${i}`, "--cluster_name", "downpour"];
       const cluster = ["--cluster", routes[i] ?? "", "--routes", routes.join(",")];
-      return new NatsNode(port, count === 1 ? own : [...own, ...names, ...cluster]);
+      return new NatsNode(port, count === 1 ? alone : [...alone, ...names, ...cluster]);
     });
   }
 
