@@ -22,7 +22,7 @@ export interface FaultClusterOptions {
   readonly random?: () => number;
 }
 
-/** A role that died is started again after so long, as an orchestrator does. */
+/** A role that died, or was told to end, is started again after so long, as an orchestrator does. */
 const restartAfterMs = 1000;
 
 /** Roles that did not end so long after they were told to are killed. */
@@ -124,7 +124,8 @@ export class FaultCluster {
   async #keepRunning(role: Role): Promise<void> {
     while (!this.#ending) {
       const { status, signal } = await role.end;
-      if (this.#ending) return;
+      // Status 0 of itself: for this role the job is over.
+      if (this.#ending || (status === 0 && !role.wasToldToEnd)) return;
       this.#options.onNote?.(`${role.name} ended (${signal ?? status}); it is started again`);
       await sleep(restartAfterMs);
       if (!this.#ending) role.start();

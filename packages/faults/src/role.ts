@@ -22,6 +22,7 @@ export class Role {
   #child: ChildProcess | undefined;
   #end: Promise<RoleEnd> = Promise.resolve({ status: 0, signal: null });
   #suspended = false;
+  #toldToEnd = false;
   /** All process ids that it ever had. */
   readonly pids: number[] = [];
 
@@ -37,6 +38,11 @@ export class Role {
 
   get isSuspended(): boolean {
     return this.#suspended;
+  }
+
+  /** SIGTERM was sent to the process that runs now, or ran last. */
+  get wasToldToEnd(): boolean {
+    return this.#toldToEnd;
   }
 
   /** How the process ended that runs now, or ran last. */
@@ -55,6 +61,7 @@ export class Role {
     closeSync(errors);
     this.#child = child;
     this.#suspended = false;
+    this.#toldToEnd = false;
     if (child.pid !== undefined) this.pids.push(child.pid);
     this.#end = new Promise((resolve) => {
       child.once("exit", (status, signal) => {
@@ -66,6 +73,7 @@ export class Role {
 
   /** Sends a signal, and returns at once; a suspended process is woken for all but SIGKILL. */
   signal(signal: NodeJS.Signals): void {
+    if (signal === "SIGTERM") this.#toldToEnd = true;
     this.#child?.kill(signal);
     if (signal !== "SIGKILL" && this.#suspended) this.resume();
   }
