@@ -57,7 +57,7 @@ describe("Downpour as a library", () => {
 
   it("is told by status while it trains, and ends all processes when it is stopped", async () => {
     const run = await launch(
-      { ...small, training: { epochs: 1000 } },
+      { ...small, training: { epochs: 100_000 } },
       { runDirectory: join(makeFolder(), "run") },
     );
     let asked: object | undefined;

@@ -114,17 +114,29 @@ export class LocalCluster {
     return ["--tls-dir", identity.tlsDirectory, ...token];
   }
 
-  /** Starts a coordinator; one that takes its place listens on the same port. Returns its address. */
-  async #startCoordinator(args: readonly string[], port: number | undefined): Promise<string> {
+  /**
+   * Starts a coordinator; one that takes its place listens on the same port. Returns its address.
+   * @param address of the one whose place it takes
+   */
+  async #startCoordinator(
+    args: readonly string[],
+    port: number | undefined,
+    address?: string,
+  ): Promise<string> {
     const role = this.#start("coordinator", port === undefined ? args : [...args, "--port", String(port)]);
-    const address = await Promise.race([role.listening.catch(() => this.failed), this.failed]);
+    const listening = Promise.race([role.listening.catch(() => this.failed), this.failed]);
+    let known = address;
     void role.exit.then((exit) => {
-      if (this.#stopping || exit.status === 0 || !this.#mayReplace(role, exit)) return;
+      if (this.#stopping || exit.status === 0) return;
+      // What keeps the first one from listening would keep the next one, too.
+      if (known === undefined) this.#fail(exitError(role, exit));
+      if (known === undefined || !this.#mayReplace(role, exit)) return;
       // What it had begun with a checkpoint is in its store by now.
       const again = args.filter((arg) => arg !== "--resume");
-      this.#startCoordinator(again, Number(address.split(":").at(-1))).catch(() => undefined);
+      this.#startCoordinator(again, Number(known.split(":").at(-1)), known).catch(() => undefined);
     });
-    return address;
+    known = await listening;
+    return known;
   }
 
   #startMember(kind: "server" | "worker" | "evaluator", args: readonly string[]): void {

@@ -127,6 +127,8 @@ function eventsOf(run: string): PastEvent[] {
 const callDeadlineMs = 5000;
 /** A coordinator that has said nothing for so long has said all that has happened. */
 const quietMs = 400;
+/** One that goes on telling is listened to no longer: what is told by then is news. */
+const listenMs = 2000;
 
 /** All that a coordinator has to tell by now. @throws unavailable: it does not answer */
 async function askCoordinator(
@@ -141,9 +143,12 @@ async function askCoordinator(
     const client = caller.client as InstanceType<typeof services.Coordinator>;
     const stream = client.watch({ afterSequence: 0 });
     await new Promise<void>((done, fail) => {
+      const askedMs = Date.now();
       let timer = setTimeout(done, quietMs);
       stream.on("data", ({ timeMs, json }: Event) => {
         events.push({ timeMs, event: JSON.parse(json) as JobEvent });
+        // What happened before it was asked has been told, where both have one clock.
+        if (timeMs > askedMs || Date.now() - askedMs > listenMs) done();
         clearTimeout(timer);
         timer = setTimeout(done, quietMs);
       });
