@@ -25,8 +25,11 @@ export interface FaultClusterOptions {
 /** A role that died, or was told to end, is started again after so long, as an orchestrator does. */
 const restartAfterMs = 1000;
 
-/** Roles that did not end so long after they were told to are killed. */
-const endGraceMs = 15_000;
+/**
+ * Roles that did not end so long after the job did are killed. A role that is started as the job ends finds nobody any
+ * more, and gives up when its time to connect is over (60 s).
+ */
+const endGraceMs = 90_000;
 
 /**
  * All roles of a job as real processes, each started again when it dies. Every worker reaches the coordinators through
