@@ -82,11 +82,8 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       const lease = leaseToWire(answer, nowMs());
       return { ...lease, command: command(memberId), schedule: schedule(), rollback: core.rollback };
     }),
-    ReportBatches: unary(({ memberId, leaseId, epoch, batches, rollback }) => {
-      // Of batches that ended before slices went back, nobody knows whether these still have them.
-      const leaseValid =
-        rollback >= core.rollback &&
-        core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
+    ReportBatches: unary(({ memberId, leaseId, epoch, batches }) => {
+      const leaseValid = core.reportBatches(memberId, leaseId, epoch, batches.map(reportFromWire), nowMs());
       return { leaseValid, command: command(memberId), schedule: schedule() };
     }),
     ReturnLease: unary(({ memberId, leaseId }) => {

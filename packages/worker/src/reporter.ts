@@ -82,11 +82,10 @@ export class Reporter {
   async #sendNext(): Promise<void> {
     const report = this.#queue.take();
     if (report === undefined) return;
-    const { memberId, coordinator, observe, layout } = this.#session;
+    const { memberId, coordinator, observe } = this.#session;
     const { leaseId, epoch, batches } = report;
     this.#lastMs = performance.now();
-    const { rollback } = layout.current;
-    const request = { memberId, leaseId, epoch, batches: [...batches], rollback };
+    const request = { memberId, leaseId, epoch, batches: [...batches] };
     const answer = await patiently(this.#session, () => coordinator.call("ReportBatches", request));
     observe(answer);
     this.#work.reported(leaseId, batches.length);
@@ -108,10 +107,9 @@ export class Reporter {
   }
 
   #extendLeases(): void {
-    const { memberId, coordinator, layout } = this.#session;
-    const { rollback } = layout.current;
+    const { memberId, coordinator } = this.#session;
     for (const leaseId of this.#work.heldLeases()) {
-      coordinator.call("ReportBatches", { memberId, leaseId, epoch: 0, batches: [], rollback }).then(
+      coordinator.call("ReportBatches", { memberId, leaseId, epoch: 0, batches: [] }).then(
         (answer) => {
           if (!answer.leaseValid) this.#work.drop(leaseId);
         },
