@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { freePorts } from "@downpour/faults";
 import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
 import { connectCoordinator } from "@downpour/protocol";
 import { describe, expect, it } from "vitest";
@@ -307,7 +307,7 @@ describe("a cluster on this machine", () => {
 describe("members started by hand", () => {
   it("train together when each is given the coordinator's address, and all end with status 0", async () => {
     const { file, run } = jobFile(smallJob.replace("servers: 2", "servers: 1"));
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     const roles = [
       downpour(["coordinator", file, "--run-dir", run, "--port", String(port)]),
       ...["server", "evaluator", "worker"].map((role) =>
@@ -321,7 +321,7 @@ describe("members started by hand", () => {
 
   it("fail with a message that counts the servers when one never comes up", async () => {
     const { file, run } = jobFile(smallJob.replace("cluster: { ", "cluster: { startTimeoutMs: 1500, "));
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     const coordinator = downpour(["coordinator", file, "--run-dir", run, "--port", String(port)]);
     const server = downpour(["server", "--coordinator", `127.0.0.1:${port}`]);
     const { status, stderr } = await coordinator.finished;
@@ -336,7 +336,7 @@ describe("members started by hand", () => {
     const { file, run } = jobFile(
       smallJob.replace("servers: 2", "servers: 1").replace("epochs: 3", "epochs: 1000"),
     );
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     const address = `127.0.0.1:${port}`;
     downpour(["coordinator", file, "--run-dir", run, "--port", String(port)]);
     downpour(["server", "--coordinator", address]);
@@ -366,7 +366,7 @@ describe("members started by hand", () => {
   });
 
   it("give up with one line when there is no coordinator", async () => {
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     const { status, stderr } = await downpour([
       "server",
       "--coordinator",
@@ -379,12 +379,3 @@ describe("members started by hand", () => {
     expect(stderr).not.toMatch(/^ {4}at /m);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}

@@ -1,3 +1,4 @@
+import { seededRandom } from "@downpour/faults";
 import type { JobEvent, Progress, ServerFigures, SliceFigures } from "@downpour/protocol";
 import { type MemberView, RecordedRun, type RunState } from "@downpour/run-history";
 
@@ -22,7 +23,7 @@ export class SimulatedRun {
     this.workers = options.workers;
     this.epochs = 20;
     this.run = new RecordedRun(name, this.streamId, { name, seed: options.seed, model: { name: "lenet5" } });
-    this.#random = generator(options.seed);
+    this.#random = seededRandom(options.seed);
     this.#startMs = options.startMs;
     this.#steps = options.steps;
     for (const server of ["server-1", "server-2"]) {
@@ -223,15 +224,4 @@ export class SimulatedRun {
     this.run.add(timeMs, event);
     for (const listener of this.#listeners) listener(this.run.history.sequence, timeMs, event);
   }
-}
-
-/** Numbers in [0, 1): mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -1,15 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { DownpourError, messageOf } from "@downpour/errors";
+import { DownpourError } from "@downpour/errors";
 import {
   type CoordinatorCaller,
   connectCoordinator,
-  type Event,
   type Identity,
   isTransient,
-  type JobEvent,
   type JobSummary,
-  type services,
   type TimedJobEvent,
+  watchEvents,
 } from "@downpour/protocol";
 
 export interface WatchOptions {
@@ -67,27 +65,9 @@ async function watchFrom(
   onEvent: (event: TimedJobEvent) => void,
   signal: AbortSignal,
 ): Promise<JobSummary> {
-  const client = caller.client as InstanceType<typeof services.Coordinator>;
-  const stream = client.watch({ afterSequence });
-  const cancel = () => stream.cancel();
-  signal.addEventListener("abort", cancel, { once: true });
-  if (signal.aborted) cancel();
-  const events = stream[Symbol.asyncIterator]() as AsyncIterator<Event>;
-  try {
-    for (;;) {
-      const next = await events.next().catch((error: unknown) => {
-        throw new DownpourError("unavailable", `lost the coordinator: ${messageOf(error)}`, { cause: error });
-      });
-      if (next.done === true) break;
-      const { sequence, timeMs, json } = next.value;
-      const event = JSON.parse(json) as JobEvent;
-      onEvent({ sequence, timeMs, event });
-      if (event.type === "ended") return event.summary;
-    }
-  } finally {
-    signal.removeEventListener("abort", cancel);
-    stream.on("error", () => undefined); // cancelling a stream makes it fail
-    stream.cancel();
+  for await (const timed of watchEvents(caller, afterSequence, signal)) {
+    onEvent(timed);
+    if (timed.event.type === "ended") return timed.event.summary;
   }
   throw new DownpourError("unavailable", "the coordinator ended before the job did");
 }

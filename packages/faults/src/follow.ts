@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectCoordinator, type Identity, type JobEvent, type services } from "@downpour/protocol";
+import { type CoordinatorCaller, connectCoordinator, type Identity, watchEvents } from "@downpour/protocol";
 import type { ClusterView } from "./cluster-view.ts";
 
 const pauseMs = 200;
@@ -20,7 +20,7 @@ export async function follow(
     while (!signal.aborted && view.summary === undefined) {
       try {
         await caller.call("GetJob", {});
-        await readEvents(caller.client as InstanceType<typeof services.Coordinator>, view, signal);
+        await readEvents(caller, view, signal);
       } catch {
         // The coordinator is away; there will be another.
       }
@@ -34,25 +34,18 @@ export async function follow(
 /** A coordinator that is alive makes an event each second while training. */
 const silenceMaxMs = 8000;
 
-async function readEvents(
-  client: InstanceType<typeof services.Coordinator>,
-  view: ClusterView,
-  signal: AbortSignal,
-): Promise<void> {
-  const stream = client.watch({ afterSequence: view.sequence });
-  stream.on("error", () => undefined);
-  const cancel = () => stream.cancel();
-  let silence = setTimeout(cancel, silenceMaxMs);
-  signal.addEventListener("abort", cancel, { once: true });
+async function readEvents(caller: CoordinatorCaller, view: ClusterView, signal: AbortSignal): Promise<void> {
+  const silent = new AbortController();
+  const giveUp = () => silent.abort();
+  let silence = setTimeout(giveUp, silenceMaxMs);
   try {
-    for await (const { sequence, timeMs, json } of stream) {
+    const stop = AbortSignal.any([signal, silent.signal]);
+    for await (const timed of watchEvents(caller, view.sequence, stop)) {
       clearTimeout(silence);
-      silence = setTimeout(cancel, silenceMaxMs);
-      view.observe({ sequence, timeMs, event: JSON.parse(json) as JobEvent });
+      silence = setTimeout(giveUp, silenceMaxMs);
+      view.observe(timed);
     }
   } finally {
     clearTimeout(silence);
-    signal.removeEventListener("abort", cancel);
-    stream.cancel();
   }
 }

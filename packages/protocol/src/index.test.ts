@@ -37,6 +37,7 @@ test("the public names are these", () => {
     "throwUnlessOk",
     "toMessageStatus",
     "unary",
+    "watchEvents",
     "writeJoinToken",
   ]);
 });

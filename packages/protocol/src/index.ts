@@ -195,3 +195,4 @@ export {
   connectParameterServer,
   type ParameterServerCaller,
 } from "./unary-client.ts";
+export { watchEvents } from "./watch-events.ts";

@@ -3,12 +3,11 @@ import { join, relative, resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
 import {
   connectCoordinator,
-  type Event,
   type IdentityFiles,
   type JobEvent,
   loadIdentity,
-  type services,
   type TimedJobEvent,
+  watchEvents,
 } from "@downpour/protocol";
 import type { Command } from "commander";
 import type { Reporter } from "../reporter.ts";
@@ -138,32 +137,25 @@ async function askCoordinator(
   const identity = await loadIdentity(identityFiles, "admin");
   const caller = connectCoordinator(address, callDeadlineMs, identity);
   const events: PastEvent[] = [];
+  const enough = new AbortController();
+  let quiet: NodeJS.Timeout | undefined;
   try {
     await caller.call("GetJob", {});
-    const client = caller.client as InstanceType<typeof services.Coordinator>;
-    const stream = client.watch({ afterSequence: 0 });
-    await new Promise<void>((done, fail) => {
-      const askedMs = Date.now();
-      let timer = setTimeout(done, quietMs);
-      stream.on("data", ({ timeMs, json }: Event) => {
-        events.push({ timeMs, event: JSON.parse(json) as JobEvent });
-        // What happened before it was asked has been told, where both have one clock.
-        if (timeMs > askedMs || Date.now() - askedMs > listenMs) done();
-        clearTimeout(timer);
-        timer = setTimeout(done, quietMs);
-      });
-      stream.once("end", () => {
-        clearTimeout(timer);
-        done();
-      });
-      stream.on("error", (error: Error) => {
-        clearTimeout(timer);
-        fail(error);
-      });
-    });
-    stream.cancel();
+    quiet = setTimeout(() => enough.abort(), quietMs);
+    const askedMs = Date.now();
+    for await (const { timeMs, event } of watchEvents(caller, 0, enough.signal)) {
+      events.push({ timeMs, event });
+      // What happened before it was asked has been told, where both have one clock.
+      if (timeMs > askedMs || Date.now() - askedMs > listenMs) break;
+      clearTimeout(quiet);
+      quiet = setTimeout(() => enough.abort(), quietMs);
+    }
     return events;
+  } catch (error) {
+    if (enough.signal.aborted) return events;
+    throw error;
   } finally {
+    clearTimeout(quiet);
     caller.close();
   }
 }
