@@ -1,5 +1,4 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRandom, type Preprocessing } from "@downpour/datasets";
@@ -119,7 +118,8 @@ describe.skipIf(!hasNativeTensorflow())("a SavedModel (skipped where TensorFlow 
       expect(await exportModel(model, "savedmodel", out)).toEqual([
         ...["labels.txt", "preprocessing.json", "saved_model.pb", "variables"],
       ]);
-      const { node } = createRequire(import.meta.url)("@tensorflow/tfjs-node") as { node: SavedModels };
+      // On a CPU with TensorFlow set up, the device is tfjs-node itself, which has its own functions there.
+      const { node } = tensorflow as Tensorflow & { node: SavedModels };
       const saved = await node.loadSavedModel(out);
       for (const count of [1, 4]) {
         const images = randomImages(model, count);
