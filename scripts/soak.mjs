@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { hasNatsServer, NatsNode, seededRandom, soak } from "@downpour/faults";
+import { hasNatsServer, makeNatsNodes, natsTlsArgs, seededRandom, soak } from "@downpour/faults";
 
 const { values } = parseArgs({
   options: {
@@ -52,7 +52,7 @@ for (const args of [
 /** @param {string} text */
 const note = (text) => (values.json ? process.stderr : process.stdout).write(`${text}\n`);
 
-const nats = await NatsNode.makeAll(folder, nodes, tlsDirectory);
+const nats = await makeNatsNodes(folder, nodes, natsTlsArgs(tlsDirectory));
 let failed = true;
 try {
   await Promise.all(nats.map((node) => node.start()));

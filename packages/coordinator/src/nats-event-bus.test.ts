@@ -1,4 +1,5 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { freePorts } from "@downpour/faults";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { describeEventBus } from "./event-bus.test.suite.ts";
 import type { Sequenced } from "./event-log.ts";
@@ -7,7 +8,6 @@ import { NatsEventBus, type NatsEventBusOptions } from "./nats-event-bus.ts";
 import { eventStreamOf } from "./nats-names.ts";
 import {
   errorOf,
-  freePorts,
   hasNatsServer,
   type NatsUnderTest,
   skippedReason,

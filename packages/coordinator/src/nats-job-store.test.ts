@@ -1,3 +1,4 @@
+import { freePorts } from "@downpour/faults";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { describeJobStore } from "./job-store.test.suite.ts";
 import { NatsConnection } from "./nats-connection.ts";
@@ -6,7 +7,6 @@ import { bucketStreamOf } from "./nats-names.ts";
 import {
   errorOf,
   eventually,
-  freePorts,
   hasNatsServer,
   type NatsUnderTest,
   revisionOf,
@@ -214,7 +214,7 @@ describe.skipIf(!hasNatsServer)(
       onTestFinished(nats.dispose);
       const store = await NatsJobStore.open("j", { servers: nats.addresses, requestTimeoutMs });
       const revision = await revisionOf(store, "k");
-      nats.servers[0]?.pause();
+      nats.servers[0]?.suspend();
       expect(await errorOf(store.get("k"))).toMatchObject({
         code: "unavailable",
         message: expect.stringContaining("did not answer in time"),

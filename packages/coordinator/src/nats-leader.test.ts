@@ -118,7 +118,7 @@ describe.skipIf(!hasNatsServer)(`leaders over NATS${skippedReason}`, { timeout }
       if (turn % 3 === 1) await leader.end();
       if (turn % 3 === 2) {
         // The server hangs: nobody can renew, and nobody can take the lock.
-        nats.servers[0]?.pause();
+        nats.servers[0]?.suspend();
         await sleep(2 * leaseMs);
         expect(all.every(({ lock }) => lock.epoch === undefined)).toBe(true);
         nats.servers[0]?.resume();

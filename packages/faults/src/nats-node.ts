@@ -11,38 +11,18 @@ export const hasNatsServer = spawnSync("nats-server", ["--version"]).status === 
 const startTimeoutMs = 30_000;
 const lookMs = 50;
 
-/** A nats-server of this machine that can be killed and started again with what it stored. */
+/** A nats-server of this machine that can be stopped and started again with its address and what it stored. */
 export class NatsNode {
   readonly address: string;
   readonly #args: readonly string[];
   readonly #port: number;
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, args: readonly string[]) {
+  /** @param args beside address and port */
+  constructor(port: number, args: readonly string[]) {
     this.#port = port;
-    this.#args = args;
+    this.#args = ["--addr", "127.0.0.1", "--port", `${port}`, ...args];
     this.address = `127.0.0.1:${port}`;
-  }
-
-  /**
-   * One node, or three that keep copies of each other's streams.
-   * @param tlsDirectory certificates that `downpour certs init` made, of the servers: mutual TLS with coordinators
-   */
-  static async makeAll(folder: string, count: 1 | 3, tlsDirectory: string): Promise<NatsNode[]> {
-    const file = (name: string) => join(tlsDirectory, name);
-    const own = ["--tlscert", file("server.pem"), "--tlskey", file("server-key.pem")];
-    const tls = ["--tls", "--tlsverify", "--tlscacert", file("ca.pem"), ...own];
-    const ports = await freePorts(2 * count);
-    const routes = ports.slice(count).map((port) => `nats://127.0.0.1:${port}`);
-    return ports.slice(0, count).map((port, i) => {
-      const store = join(folder, `nats-${i}`);
-      mkdirSync(store, { recursive: true });
-      const listening = ["--addr", "127.0.0.1", "--port", `${port}`, ...tls];
-      const alone = [...listening, "--jetstream", "--store_dir", store];
-      const names = ["--name", `node${i}`, "--cluster_name", "downpour"];
-      const cluster = ["--cluster", routes[i] ?? "", "--routes", routes.join(",")];
-      return new NatsNode(port, count === 1 ? alone : [...alone, ...names, ...cluster]);
-    });
   }
 
   get isRunning(): boolean {
@@ -68,14 +48,51 @@ export class NatsNode {
     }
   }
 
-  /** Returns when the process has ended. */
-  async stop(signal: NodeJS.Signals): Promise<void> {
+  /** SIGKILL by default: the death of a machine. Returns when the process has ended. */
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill(signal);
     await ended;
   }
+
+  /** SIGSTOP: the server is there, and answers nothing. */
+  suspend(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child?.kill("SIGCONT");
+  }
+}
+
+/**
+ * Nodes that store what they are given: one, or several that keep copies of each other's streams.
+ * @param args of each node, such as certificates
+ */
+export async function makeNatsNodes(
+  folder: string,
+  count: number,
+  args: readonly string[] = [],
+): Promise<NatsNode[]> {
+  const ports = await freePorts(2 * count);
+  const routes = ports.slice(count).map((port) => `nats://127.0.0.1:${port}`);
+  return ports.slice(0, count).map((port, i) => {
+    const store = join(folder, `nats-${i}`);
+    mkdirSync(store, { recursive: true });
+    const names = ["--name", `node${i}`, "--cluster_name", "downpour"];
+    const cluster = ["--cluster", routes[i] ?? "", "--routes", routes.join(",")];
+    const all = ["--jetstream", "--store_dir", store, ...args];
+    return new NatsNode(port, count === 1 ? all : [...all, ...names, ...cluster]);
+  });
+}
+
+/** Arguments of a node for mutual TLS with coordinators. @param tlsDirectory of `downpour certs init` */
+export function natsTlsArgs(tlsDirectory: string): string[] {
+  const file = (name: string) => join(tlsDirectory, name);
+  const own = ["--tlscert", file("server.pem"), "--tlskey", file("server-key.pem")];
+  return ["--tls", "--tlsverify", "--tlscacert", file("ca.pem"), ...own];
 }
 
 function accepts(port: number): Promise<boolean> {
