@@ -52,6 +52,10 @@ for (const args of [
 /** @param {string} text */
 const note = (text) => (values.json ? process.stderr : process.stdout).write(`${text}\n`);
 
+// Ends by itself, so that nothing it started is left.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
 const nats = await makeNatsNodes(folder, nodes, natsTlsArgs(tlsDirectory));
 let failed = true;
 try {
