@@ -48,6 +48,8 @@ print(json.dumps({
 
 describe.skipIf(reason !== undefined)(
   `Python's TensorBoard${reason === undefined ? "" : ` (skipped: ${reason})`}`,
+  // On a busy machine it takes long to import.
+  { timeout: 300_000 },
   () => {
     it("reads scalars, histograms, images and texts as they were written", async () => {
       const png = await sharp({ create: { width: 5, height: 3, channels: 3, background: "red" } })

@@ -79,8 +79,11 @@ function expectSame({ expected, found }: { expected: number[]; found: number[] }
   for (const [i, value] of expected.entries()) expect(found[i]).toBeCloseTo(value, 5);
 }
 
+/** TensorFlow takes long to import on a busy machine. */
+const importing = { timeout: 300_000 };
+
 describe.skipIf(tensorflowLacks !== undefined)(`Python's TensorFlow${skipped(tensorflowLacks)}`, () => {
-  it("predicts the same with a SavedModel, loaded as docs/export.md shows it", async () => {
+  it("predicts the same with a SavedModel, loaded as docs/export.md shows it", importing, async () => {
     const program = `${await shownWith("load_model")}
 images = np.fromfile("bytes.bin", dtype=np.uint8).reshape(-1, 12, 12, 3)
 probabilities, names = load_model("exported")
@@ -94,7 +97,7 @@ print(json.dumps(probabilities(images).reshape(-1).tolist()))
 });
 
 describe.skipIf(safetensorsLacks !== undefined)(`Python's safetensors${skipped(safetensorsLacks)}`, () => {
-  it("predicts the same with the tensors, as docs/export.md shows it", async () => {
+  it("predicts the same with the tensors, as docs/export.md shows it", importing, async () => {
     const program = `${await shownWith("load_mlp")}
 import json
 inputs = np.fromfile("values.bin", dtype=np.float32).reshape(-1, 12, 12, 3)
