@@ -7,6 +7,7 @@ import { type Fault, faultText, nextFault } from "./fault.ts";
 import { FaultCluster } from "./fault-cluster.ts";
 import { follow } from "./follow.ts";
 import type { NatsNode } from "./nats-node.ts";
+import { readPushAccount } from "./push-account.ts";
 import { RecoveryClock } from "./recovery-clock.ts";
 import { soakExamplesPerEpoch, soakJob } from "./soak-job.ts";
 
@@ -31,9 +32,9 @@ export interface SoakResult {
   readonly epochs: number;
   readonly examplesLost: number;
   readonly examplesDoubled: number;
-  /** Updates that slices lack of batches that count as applied. */
+  /** Batches that count as applied and that a slice lacks. */
   readonly pushesLost: number;
-  /** Updates that slices have beyond those batches. */
+  /** Updates of a slice beyond the push ids that it has applied. */
   readonly pushesDoubled: number;
   readonly violations: readonly string[];
   /** Roles that had to be killed at the end. */
@@ -65,15 +66,18 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const undisturbed = await run(options, "undisturbed", epochs);
   const summary = disturbed.summary;
   const { examplesLost, examplesDoubled } = examplesOf(disturbed.view, summary);
-  const expected = summary.batchesApplied;
+  const { pushesLost, pushesDoubled } = await readPushAccount(
+    disturbed.checkpoints,
+    summary.batchesRefused + summary.batchesSkipped,
+  );
   return {
     seconds,
     faults: disturbed.faults,
     epochs,
     examplesLost,
     examplesDoubled,
-    pushesLost: Math.max(0, expected - (summary.updateCountMin ?? 0)),
-    pushesDoubled: Math.max(0, (summary.updateCountMax ?? Number.POSITIVE_INFINITY) - expected),
+    pushesLost,
+    pushesDoubled,
     violations: [...disturbed.violations, ...undisturbed.violations],
     hung: [...disturbed.hung, ...undisturbed.hung],
     serverRecoverySeconds: disturbed.clock.serverSeconds,
@@ -135,7 +139,7 @@ async function run(options: SoakOptions, name: string, epochs: number | undefine
   const summary = view.summary as JobSummary;
   const violations = view.violations.map(({ what, sequence }) => `${name}, event ${sequence}: ${what}`);
   if (summary.outcome !== "finished") violations.push(`${name}: the job failed: ${summary.message}`);
-  return { view, clock, faults, summary, violations, hung };
+  return { view, clock, faults, summary, violations, hung, checkpoints };
 }
 
 async function disturb(
