@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseJob, readJob } from "@downpour/job";
 import { connectCoordinator, loadIdentity } from "@downpour/protocol";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   askPage,
+  buildImage,
   containersNow,
   docker,
   images,
@@ -53,6 +54,20 @@ cluster:
   requestTimeoutMs: 60000
 `;
 const jobFile = join(folder, "job.yaml");
+
+const buildsImage = process.env.DOWNPOUR_TEST_BUILD !== "0";
+let built = true;
+
+/** What has not begun by then is left out; undefined: all of it is run. */
+const minutes = process.env.DOWNPOUR_TEST_COMPOSE_MINUTES;
+const beganMs = performance.now();
+
+/** Milliseconds that are left, at least one; undefined: as many as it takes. */
+function leftMs(): number | undefined {
+  return minutes === undefined
+    ? undefined
+    : Math.max(1, beganMs + 60_000 * Number(minutes) - performance.now());
+}
 
 /** The key that came with servers that restart from a checkpoint. */
 const serversRestart = "checkpoint" in parseJob(jobText, "the test's job");
@@ -116,7 +131,14 @@ describe.skipIf(skipped !== undefined)(
     beforeAll(() => {
       writeFileSync(jobFile, jobText);
       for (const what of ["node", "nats", "prometheus"] as const) provideImage(what, folder);
+      if (!buildsImage) return;
       provideBuildInputs();
+      // Ahead of `up`, which would not give up.
+      built = buildImage(leftMs());
+    });
+
+    beforeEach(({ skip }) => {
+      if (!built || (leftMs() ?? 1) <= 1) skip(`${minutes} minutes for the tests in containers are over`);
     });
 
     afterAll(async () => {
@@ -127,12 +149,7 @@ describe.skipIf(skipped !== undefined)(
     it("is built, started over TLS with workers on networks of their own, and trains", async () => {
       const where = ["--project", project, "--port", port, "--page-port", pagePort];
       const flags = [...where, "--monitoring", "--file", ...overlays, "--detach"];
-      const { stdout, stderr } = await succeed(
-        "up",
-        jobFile,
-        ...flags,
-        ...(process.env.DOWNPOUR_TEST_BUILD === "0" ? [] : ["--build"]),
-      );
+      const { stdout, stderr } = await succeed("up", jobFile, ...flags, ...(buildsImage ? ["--build"] : []));
       expect(stdout).toContain(`${project} trains on without this command`);
       expect(stderr).toContain(`live page: https://127.0.0.1:${pagePort}/`);
       await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(3);

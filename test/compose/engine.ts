@@ -29,6 +29,22 @@ export function docker(...args: string[]): string {
   return execFileSync("docker", args, { encoding: "utf8", maxBuffer: 64 * 2 ** 20 });
 }
 
+/**
+ * Builds the image of all roles.
+ * @returns false when it was given up after so many milliseconds
+ */
+export function buildImage(timeoutMs: number | undefined): boolean {
+  const args = ["build", "--quiet", "--file", "deploy/Dockerfile", "--tag", "downpour:latest", "."];
+  const { status, signal } = spawnSync("docker", args, {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: timeoutMs,
+  });
+  if (signal !== null) return false;
+  if (status !== 0) throw new Error(`docker build ended with status ${status}`);
+  return true;
+}
+
 /** Pulls an image, or makes a stand-in from Debian packages under its name. */
 export function provideImage(what: keyof typeof images, folder: string): void {
   const image = images[what];
