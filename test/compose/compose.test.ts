@@ -138,7 +138,7 @@ describe.skipIf(skipped !== undefined)(
     });
 
     beforeEach(({ skip }) => {
-      if (!built || (leftMs() ?? 1) <= 1) skip(`${minutes} minutes for the tests in containers are over`);
+      if (!built || leftMs() === 1) skip(`${minutes} minutes for the tests in containers are over`);
     });
 
     afterAll(async () => {
@@ -269,12 +269,13 @@ describe.skipIf(skipped !== undefined)(
 
     it("goes on from its state when the coordinator's container is killed", async () => {
       const [before] = containersNow(project, "coordinator");
+      const workers = await workersThere();
       const counted = await examples();
       process.kill(before?.pid ?? 0, "SIGKILL");
       await expect
         .poll(() => containersNow(project, "coordinator")[0]?.restarts, { timeout: 600_000 })
         .toBe(1);
-      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(2);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(workers);
       expect(await examples()).toBeGreaterThanOrEqual(counted);
       await trainsOn();
       expect(containersNow(project, "server-1")[0]).toMatchObject({ restarts: 0, status: "running" });
