@@ -147,11 +147,13 @@ export class ComposeCluster {
   }
 
   /** Waits for the job's end. @returns the summary and the folder of the run, copied to this machine */
-  async finish(timeoutMs = 3_600_000) {
-    const { summary } = await this.event(({ type }) => type === "ended", 0, timeoutMs);
+  async finish() {
     const { status, said } = await this.#ended;
-    if (status !== 0) throw new Error(`downpour up ended with status ${status}:\n${said}`);
-    return { summary, folder: path.join(this.#folder, "runs", this.events.at(-1).run) };
+    const summary = this.events.at(-1);
+    if (status !== 0 || summary?.type !== "summary" || summary.outcome !== "finished") {
+      throw new Error(`downpour up ended with status ${status}: ${JSON.stringify(summary)}\n${said}`);
+    }
+    return { summary, folder: path.join(this.#folder, "runs", summary.run) };
   }
 
   /** Removes everything. Returns what is left nevertheless. */
