@@ -106,6 +106,7 @@ async function scale() {
       await cluster.scale(1);
       const after = await cluster.rate(seconds);
       results.push({ one: before, two, oneAgain: after, ratio: (2 * two) / (before + after) });
+      process.stderr.write(`${JSON.stringify(results.at(-1))}\n`);
     }
     await cluster.stopJob();
     const { summary, folder } = await cluster.finish();
@@ -146,7 +147,9 @@ async function slow() {
           await cluster.event(({ type, role }) => type === "memberJoined" && role === "worker");
           limitLinks(cluster);
           const { summary } = await cluster.finish();
-          return { name, ...speedOf(cluster.events), testAccuracy: summary.testAccuracy };
+          const result = { name, ...speedOf(cluster.events), testAccuracy: summary.testAccuracy };
+          process.stderr.write(`${JSON.stringify(result)}\n`);
+          return result;
         },
         places,
       ),

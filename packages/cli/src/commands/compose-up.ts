@@ -1,12 +1,13 @@
 import { access, mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import { defaultPagePort, type Job, readJob } from "@downpour/job";
 import type { JobSummary } from "@downpour/protocol";
 import { stringify } from "yaml";
 import { integerOption } from "../bench/options.ts";
-import { containersOf } from "../compose/containers.ts";
+import { type Container, containersOf } from "../compose/containers.ts";
 import { docker } from "../compose/docker.ts";
 import { findEngine, hasImage } from "../compose/engine.ts";
 import { followJob } from "../compose/follow.ts";
@@ -36,6 +37,9 @@ const composeServers = 2;
 
 /** A container that fails at once is given up by its restart policy within this. */
 const giveUpMs = 30_000;
+
+/** A coordinator whose job has ended gets so long to write the results and end. */
+const resultsMs = 60_000;
 
 /** Image of all roles, where DOWNPOUR_IMAGE names no other. */
 const defaultImages = { cpu: "downpour:latest", gpu: "downpour:gpu" } as const;
@@ -200,10 +204,20 @@ function reportRunning(project: Project, reporter: Reporter): number {
   return 0;
 }
 
+/** The coordinator, when it has written the results: that is after everybody has heard of the end. */
+async function endedCoordinator(project: string): Promise<Container | undefined> {
+  const giveUpMs = performance.now() + resultsMs;
+  for (;;) {
+    const coordinator = (await containersOf(project)).find(({ service }) => service === "coordinator");
+    if (coordinator?.state !== "running" || performance.now() > giveUpMs) return coordinator;
+    await sleep(500);
+  }
+}
+
 /** Copies the run to this machine, and says how the job ended. */
 async function reportEnd(project: Project, summary: JobSummary, reporter: Reporter): Promise<number> {
   const { name, settings } = project;
-  const coordinator = (await containersOf(name)).find(({ service }) => service === "coordinator");
+  const coordinator = await endedCoordinator(name);
   const folder = join("runs", settings.run);
   await mkdir("runs", { recursive: true });
   const copied = await docker("cp", `${coordinator?.id}:/runs/${settings.run}`, folder);
