@@ -8,6 +8,11 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+// Needs a Docker engine, so only when asked for: `pnpm bench compose`.
+if (process.argv[2] === "compose") {
+  const command = [path.join(root, "bench/compose.mjs"), ...process.argv.slice(3)];
+  process.exit(spawnSync(process.execPath, command, { stdio: "inherit" }).status ?? 1);
+}
 const { values: options } = parseArgs({
   options: {
     "data-dir": { type: "string", default: "" },

@@ -30,6 +30,20 @@ interface PodTemplate {
   };
 }
 
+interface Patch {
+  readonly target: { readonly kind: string; readonly name: string };
+  /** Operations of RFC 6902, as YAML. */
+  readonly patch: string;
+}
+
+/** What a JSON pointer leads to. */
+function valueAt(resource: unknown, pointer: string): unknown {
+  return pointer
+    .split("/")
+    .slice(1)
+    .reduce((value: unknown, key) => (value as Record<string, unknown> | undefined)?.[key], resource);
+}
+
 interface Checked {
   validate(): void;
 }
@@ -161,6 +175,32 @@ describe("the Kubernetes manifests", () => {
         expect(resources.limits.memory).toBeDefined();
       }
     }
+  });
+
+  it("have what the components change", () => {
+    const components = yamlBelow(join(folder, "components")).filter((file) =>
+      file.endsWith("kustomization.yaml"),
+    );
+    expect(components.length).toBeGreaterThanOrEqual(2);
+    const problems = components.flatMap((file) => {
+      const { patches = [] } = parse(readFileSync(file, "utf8")) as { patches?: Patch[] };
+      return patches.flatMap(({ target, patch }) => {
+        const matches = ({ kind, metadata }: Resource) =>
+          new RegExp(`^${target.kind}$`).test(kind) && new RegExp(`^${target.name}$`).test(metadata.name);
+        const targets = all.filter(matches);
+        if (targets.length === 0) return [`${file}: there is no ${target.kind} ${target.name}`];
+        const operations = parse(patch) as { op: string; path: string; value: unknown }[];
+        return targets.flatMap((resource) =>
+          operations.flatMap(({ op, path, value }) => {
+            const found = valueAt(resource, path);
+            const where = `${resource.kind} ${resource.metadata.name}: ${path}`;
+            if (found === undefined) return [`${where} is not there`];
+            return op === "test" && found !== value ? [`${where} is ${found}, not ${value}`] : [];
+          }),
+        );
+      });
+    });
+    expect(problems).toEqual([]);
   });
 
   it.skipIf(!hasKubectl)("are put together by kustomize, with and without each component", () => {

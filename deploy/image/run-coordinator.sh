@@ -10,8 +10,26 @@ if ! [ -w /runs ]; then
   echo "the volume of /runs can't be written by user $(id -u); give it to that user, or remove the volume" >&2
   exit 1
 fi
-run=/runs/${DOWNPOUR_RUN:-$(date -u +%Y%m%d-%H%M%S)}
-if [ "${DOWNPOUR_AFTER:-end}" != wait ]; then exec downpour coordinator /job/job.yaml --run-dir "$run" "$@"; fi
+# Started again after a failure it goes on with its run, also where nobody gave that a name.
+if [ -z "${DOWNPOUR_RUN:-}" ]; then
+  memory=/runs/.run-of-$(hostname)
+  DOWNPOUR_RUN=$(cat "$memory" 2>/dev/null)
+  if [ -z "$DOWNPOUR_RUN" ] || grep -qs '"outcome": "finished"' "/runs/$DOWNPOUR_RUN/summary.json"; then
+    DOWNPOUR_RUN=$(date -u +%Y%m%d-%H%M%S)
+    echo "$DOWNPOUR_RUN" >"$memory"
+  fi
+fi
+run=/runs/$DOWNPOUR_RUN
+
+# Ends as the job did, where that is over already.
+if [ "${DOWNPOUR_AFTER:-end}" != wait ]; then
+  if [ -f "$run/summary.json" ]; then
+    if ! grep -q '"outcome": "failed"' "$run/summary.json"; then exit 0; fi
+    echo "error: $(sed -n 's/^  "message": "\(.*\)",\{0,1\}$/\1/p' "$run/summary.json")" >&2
+    exit 1
+  fi
+  exec downpour coordinator /job/job.yaml --run-dir "$run" "$@"
+fi
 
 told=0
 trap 'told=1' TERM INT
@@ -24,7 +42,9 @@ if ! [ -f "$run/summary.json" ]; then
     wait "$coordinator"
     status=$?
   done
-  if [ "$status" -ne 0 ] || [ "$told" -eq 1 ]; then exit "$status"; fi
+  if [ "$told" -eq 1 ]; then exit "$status"; fi
+  # One that stood by meanwhile finds a job that is over.
+  if [ "$status" -ne 0 ] && ! [ -f "$run/summary.json" ]; then exit "$status"; fi
 fi
 echo "the job of $run is done; waiting for another one" >&2
 touch /tmp/waiting

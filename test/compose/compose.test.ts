@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseJob, readJob } from "@downpour/job";
 import { connectCoordinator, loadIdentity } from "@downpour/protocol";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
+  askPage,
+  buildImage,
   containersNow,
   docker,
   images,
@@ -25,6 +27,7 @@ const command = fileURLToPath(new URL("../../packages/cli/bin/downpour.js", impo
 const overlays = ["far.yml", "no-grafana.yml"].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), "downpour-compose-"));
 const port = String(20_000 + (process.pid % 10_000));
+const pagePort = String(40_000 + (process.pid % 10_000));
 const prometheusPort = String(30_000 + (process.pid % 10_000));
 
 /** Long enough that it is ended from outside, when all has been tried. */
@@ -52,6 +55,20 @@ cluster:
 `;
 const jobFile = join(folder, "job.yaml");
 
+const buildsImage = process.env.DOWNPOUR_TEST_BUILD !== "0";
+let built = true;
+
+/** What has not begun by then is left out; undefined: all of it is run. */
+const minutes = process.env.DOWNPOUR_TEST_COMPOSE_MINUTES;
+const beganMs = performance.now();
+
+/** Milliseconds that are left, at least one; undefined: as many as it takes. */
+function leftMs(): number | undefined {
+  return minutes === undefined
+    ? undefined
+    : Math.max(1, beganMs + 60_000 * Number(minutes) - performance.now());
+}
+
 /** The key that came with servers that restart from a checkpoint. */
 const serversRestart = "checkpoint" in parseJob(jobText, "the test's job");
 
@@ -69,9 +86,9 @@ interface Outcome {
 }
 
 /** Runs the command to its end, as a user does. */
-function downpour(args: readonly string[]): Promise<Outcome> {
+function downpour(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   const places = { DOWNPOUR_CACHE_DIR: join(folder, "cache"), DOWNPOUR_PROMETHEUS_PORT: prometheusPort };
-  const env = { ...process.env, ...places };
+  const env = { ...process.env, ...places, ...more };
   const child = spawn(process.execPath, [command, ...args], {
     env,
     cwd: folder,
@@ -95,13 +112,16 @@ async function succeed(...args: string[]): Promise<Outcome> {
 }
 
 const coordinator = () => containersNow(project, "coordinator")[0]?.name ?? "";
-const told = () => metricsOf(coordinator());
-const workersThere = () => sample(told(), 'downpour_members{role="worker"}');
-const examples = () => sample(told(), "downpour_examples_total");
+async function told(start: string): Promise<number> {
+  const [found] = containersNow(project, "coordinator");
+  return found === undefined ? 0 : sample(await metricsOf(found), start);
+}
+const workersThere = () => told('downpour_members{role="worker"}');
+const examples = () => told("downpour_examples_total");
 
 /** Training goes on: more examples than now are counted. */
 async function trainsOn(): Promise<void> {
-  const before = examples();
+  const before = await examples();
   await expect.poll(examples, { timeout: 600_000, interval: 1000 }).toBeGreaterThan(before);
 }
 
@@ -111,7 +131,14 @@ describe.skipIf(skipped !== undefined)(
     beforeAll(() => {
       writeFileSync(jobFile, jobText);
       for (const what of ["node", "nats", "prometheus"] as const) provideImage(what, folder);
+      if (!buildsImage) return;
       provideBuildInputs();
+      // Ahead of `up`, which would not give up.
+      built = buildImage(leftMs());
+    });
+
+    beforeEach(({ skip }) => {
+      if (!built || leftMs() === 1) skip(`${minutes} minutes for the tests in containers are over`);
     });
 
     afterAll(async () => {
@@ -120,14 +147,11 @@ describe.skipIf(skipped !== undefined)(
     });
 
     it("is built, started over TLS with workers on networks of their own, and trains", async () => {
-      const flags = ["--project", project, "--port", port, "--monitoring", "--file", ...overlays, "--detach"];
-      const { stdout } = await succeed(
-        "up",
-        jobFile,
-        ...flags,
-        ...(process.env.DOWNPOUR_TEST_BUILD === "0" ? [] : ["--build"]),
-      );
+      const where = ["--project", project, "--port", port, "--page-port", pagePort];
+      const flags = [...where, "--monitoring", "--file", ...overlays, "--detach"];
+      const { stdout, stderr } = await succeed("up", jobFile, ...flags, ...(buildsImage ? ["--build"] : []));
       expect(stdout).toContain(`${project} trains on without this command`);
+      expect(stderr).toContain(`live page: https://127.0.0.1:${pagePort}/`);
       await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(3);
       const [far] = containersNow(project, "far-worker");
       const near = containersNow(project, "worker");
@@ -173,6 +197,18 @@ describe.skipIf(skipped !== undefined)(
       expect(critical).toEqual([]);
     });
 
+    it("shows its live page to whoever has the join token", async () => {
+      const secret = (name: string) => docker("exec", coordinator(), "cat", `/secrets/coordinator/${name}`);
+      const ca = secret("ca.pem");
+      const page = await askPage(pagePort, "/", { ca });
+      expect(page.status).toBe(200);
+      expect(page.text).toMatch(/<script type="module"/);
+      expect((await askPage(pagePort, "/api/v1/state", { ca })).status).toBe(401);
+      const state = await askPage(pagePort, "/api/v1/state", { ca, token: secret("join-token").trim() });
+      expect(state.status).toBe(200);
+      expect(state.text).toContain('"compose"');
+    });
+
     it("writes nothing to the file systems of its containers, and runs nobody as root", () => {
       for (const { name, service } of containersOf(project).filter(({ status }) => status === "running")) {
         const tried = spawnSync("docker", ["exec", name, "sh", "-c", "id -u; touch /probe"], {
@@ -192,8 +228,8 @@ describe.skipIf(skipped !== undefined)(
       await expect.poll(workersThere, { timeout: 600_000, interval: 1000 }).toBe(2);
       await trainsOn();
       // Drained, not killed: they said good-bye.
-      expect(sample(told(), 'downpour_members_lost_total{role="worker",how="dead"}')).toBe(0);
-      expect(sample(told(), 'downpour_members_lost_total{role="worker",how="left"}')).toBe(3);
+      expect(await told('downpour_members_lost_total{role="worker",how="dead"}')).toBe(0);
+      expect(await told('downpour_members_lost_total{role="worker",how="left"}')).toBe(3);
       expect(containersNow(project, "coordinator")[0]).toMatchObject({ id: before?.id, pid: before?.pid });
     });
 
@@ -202,7 +238,7 @@ describe.skipIf(skipped !== undefined)(
       process.kill(worker?.pid ?? 0, "SIGKILL");
       await expect.poll(() => containersNow(project, "worker")[0]?.restarts, { timeout: 600_000 }).toBe(1);
       await expect
-        .poll(() => sample(told(), 'downpour_members_lost_total{role="worker",how="dead"}'), {
+        .poll(() => told('downpour_members_lost_total{role="worker",how="dead"}'), {
           timeout: 600_000,
         })
         .toBe(1);
@@ -226,15 +262,29 @@ describe.skipIf(skipped !== undefined)(
       process.kill(server?.pid ?? 0, "SIGKILL");
       await expect.poll(() => containersNow(project, "server-2")[0]?.restarts, { timeout: 600_000 }).toBe(1);
       await expect
-        .poll(() => sample(told(), 'downpour_members{role="server"}'), { timeout: 600_000, interval: 1000 })
+        .poll(() => told('downpour_members{role="server"}'), { timeout: 600_000, interval: 1000 })
         .toBe(2);
       await trainsOn();
+    });
+
+    it("goes on from its state when the coordinator's container is killed", async () => {
+      const [before] = containersNow(project, "coordinator");
+      const workers = await workersThere();
+      const counted = await examples();
+      process.kill(before?.pid ?? 0, "SIGKILL");
+      await expect
+        .poll(() => containersNow(project, "coordinator")[0]?.restarts, { timeout: 600_000 })
+        .toBe(1);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(workers);
+      expect(await examples()).toBeGreaterThanOrEqual(counted);
+      await trainsOn();
+      expect(containersNow(project, "server-1")[0]).toMatchObject({ restarts: 0, status: "running" });
     });
 
     it("is stopped from this host by the admin's certificate, and its ledger and accuracy are right", async () => {
       // Enough epochs for an accuracy that says something.
       await expect
-        .poll(() => sample(told(), "downpour_epochs_passed"), { timeout: 1_500_000, interval: 2000 })
+        .poll(() => told("downpour_epochs_passed"), { timeout: 1_500_000, interval: 2000 })
         .toBeGreaterThan(4);
       const secrets = join(folder, "admin");
       const [init] = containersNow(project, "init");
@@ -313,6 +363,54 @@ describe.skipIf(skipped !== undefined)(
         server.close();
         await succeed("down", "--project", project, "--volumes");
       }
+    });
+
+    it("says that its containers don't see the job file", async () => {
+      const overlay = join(folder, "nowhere.yml");
+      // Docker makes a folder of what is not there.
+      const volume = `${join(folder, "nowhere", "job.yaml")}:/job/job.yaml:ro`;
+      writeFileSync(overlay, `services:\n  coordinator:\n    volumes: ["${volume}"]\n`);
+      const flags = ["--project", project, "--port", port, "--detach", "--file", overlay];
+      const { status, stderr } = await downpour(["up", jobFile, ...flags]);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(/coordinator[-_]1: .*job file is not visible.*put the job file there/s);
+      await succeed("down", "--project", project, "--volumes");
+    });
+
+    it("names the limit of memory that a worker ran into", async () => {
+      const overlay = join(folder, "memory.yml");
+      writeFileSync(overlay, 'services:\n  worker:\n    restart: "no"\n');
+      const flags = ["--project", project, "--port", port, "--detach", "--file", overlay];
+      const { status, stderr } = await downpour(["up", jobFile, ...flags], {
+        DOWNPOUR_WORKER_MEMORY: "160m",
+      });
+      expect(status).toBe(1);
+      expect(stderr).toMatch(
+        /all workers have failed\. .*worker[-_]\d was killed: .*limit of 160 MiB\. Raise DOWNPOUR_WORKER_MEMORY/s,
+      );
+      await succeed("down", "--project", project, "--volumes");
+    });
+
+    it("keeps its state in NATS, over TLS, and goes on from there with another coordinator", async () => {
+      const flags = ["--project", project, "--port", port, "--detach", "--workers", "1"];
+      const nats = ["--set", "cluster.state=nats", "--set", 'cluster.nats.servers=["nats:4222"]'];
+      await succeed("up", jobFile, ...flags, ...nats);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(1);
+      await trainsOn();
+      const [before] = containersNow(project, "coordinator");
+      const counted = await examples();
+      process.kill(before?.pid ?? 0, "SIGKILL");
+      await expect
+        .poll(() => containersNow(project, "coordinator")[0]?.restarts, { timeout: 600_000 })
+        .toBe(1);
+      await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(1);
+      expect(await examples()).toBeGreaterThanOrEqual(counted);
+      await trainsOn();
+      // Nobody gets in without a certificate.
+      const [server] = containersNow(project, "nats");
+      const tried = docker("logs", server?.name ?? "");
+      expect(tried).not.toContain("plain text");
+      await succeed("down", "--project", project, "--volumes");
     });
 
     it("names the volume that its containers can't write", async () => {

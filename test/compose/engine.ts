@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, readdirSync } from "node:fs";
+import { request } from "node:https";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Container, containersOf } from "./inspect.ts";
@@ -26,6 +27,22 @@ export function reasonToSkip(): string | undefined {
 
 export function docker(...args: string[]): string {
   return execFileSync("docker", args, { encoding: "utf8", maxBuffer: 64 * 2 ** 20 });
+}
+
+/**
+ * Builds the image of all roles.
+ * @returns false when it was given up after so many milliseconds
+ */
+export function buildImage(timeoutMs: number | undefined): boolean {
+  const args = ["build", "--quiet", "--file", "deploy/Dockerfile", "--tag", "downpour:latest", "."];
+  const { status, signal } = spawnSync("docker", args, {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: timeoutMs,
+  });
+  if (signal !== null) return false;
+  if (status !== 0) throw new Error(`docker build ended with status ${status}`);
+  return true;
 }
 
 /** Pulls an image, or makes a stand-in from Debian packages under its name. */
@@ -57,11 +74,32 @@ export function containersNow(project: string, service: string): Container[] {
   return containersOf(project).filter((each) => each.service === service);
 }
 
-/** What a role shows to Prometheus, asked in its container. */
-export function metricsOf(container: string): string {
-  const ask = "exec 3<>/dev/tcp/127.0.0.1/9464; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
-  const { stdout } = spawnSync("docker", ["exec", container, "bash", "-c", ask], { encoding: "utf8" });
-  return stdout;
+/** What a role shows to Prometheus; empty while it shows nothing. */
+export async function metricsOf({ addresses }: Container): Promise<string> {
+  const [address = ""] = addresses.filter((each) => each !== "");
+  const url = `http://${address}:9464/metrics`;
+  const answer = await fetch(url, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
+  return answer?.ok ? await answer.text() : "";
+}
+
+/** An answer of the live page's API. */
+export function askPage(
+  port: string,
+  path: string,
+  { token, ca }: { token?: string; ca: string },
+): Promise<{ status: number | undefined; text: string }> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: "127.0.0.1", port, path, headers, ca }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", (chunk: string) => {
+        text += chunk;
+      });
+      answer.once("end", () => resolve({ status: answer.statusCode, text }));
+    });
+    asked.once("error", reject);
+    asked.end();
+  });
 }
 
 /** The sum of the samples whose lines begin so. */

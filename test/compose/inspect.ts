@@ -10,6 +10,8 @@ export interface Container {
   /** Of its first process, on this machine. */
   readonly pid: number;
   readonly networks: readonly string[];
+  /** One in each of its networks, reached from this machine. */
+  readonly addresses: readonly string[];
   readonly restarts: number;
 }
 
@@ -19,7 +21,7 @@ interface Inspected {
   readonly RestartCount: number;
   readonly State: { readonly Status: string; readonly ExitCode: number; readonly Pid: number };
   readonly Config: { readonly Labels: Readonly<Record<string, string>> };
-  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, unknown>> };
+  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, { IPAddress: string }>> };
 }
 
 function idsOf(kind: readonly string[], project: string): string[] {
@@ -41,6 +43,7 @@ export function containersOf(project: string): Container[] {
     exitCode: each.State.ExitCode,
     pid: each.State.Pid,
     networks: Object.keys(each.NetworkSettings.Networks),
+    addresses: Object.values(each.NetworkSettings.Networks).map(({ IPAddress }) => IPAddress),
     restarts: each.RestartCount,
   }));
 }

@@ -206,6 +206,8 @@ export function makeProgram(json: boolean, done: (status: number) => void): Comm
     )
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <port>", "port; 0 for any free one", "0")
+    .option("--page-host <address>", "address of the live page, instead of the job's dashboard.host")
+    .option("--page-port <port>", "port of the live page, instead of the job's dashboard.port")
     .option("--log-file <file>", "structured log; standard error without it")
     .action(async (job: string, options: Parameters<typeof coordinatorRole>[1]) => {
       await coordinatorRole(job, options);

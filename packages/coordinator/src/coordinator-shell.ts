@@ -35,8 +35,11 @@ export interface CoordinatorShellOptions {
 /** The core gets the time so often, and state is stored as often. */
 const tickMs = 1000;
 
-/** After the job has ended, members get so long to hear of it and leave. */
-const farewellMs = 2500;
+/** After the job has ended, members get so long to hear of it and leave; longer, where heartbeats are far apart. */
+const farewellMsMin = 2500;
+
+/** A heartbeat may be so late. */
+const heartbeatLateMs = 500;
 
 /** What surrounds the core: time, the store, the servers, checkpoints. */
 export class CoordinatorShell {
@@ -199,12 +202,12 @@ export class CoordinatorShell {
   /** Members learn of the end from their next heartbeat. */
   async #farewell(): Promise<void> {
     const { core, nowMs, signal } = this.#options;
-    const endMs = nowMs() + farewellMs;
+    const heardMs = core.job.cluster.heartbeatIntervalMs + heartbeatLateMs;
+    const endMs = nowMs() + Math.max(farewellMsMin, heardMs);
     while (!signal.aborted && nowMs() < endMs && core.membership.clientIds().length > 0) {
       await sleep(50);
     }
     // Servers do not leave, they only listen: one more heartbeat interval, and all have heard.
-    const restMs = Math.min(endMs - nowMs(), core.job.cluster.heartbeatIntervalMs + 200);
-    if (!signal.aborted && restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => undefined);
+    if (!signal.aborted) await sleep(heardMs, undefined, { signal }).catch(() => undefined);
   }
 }

@@ -26,7 +26,7 @@ export function firstDifference(before: Job, after: Job): JobDifference | undefi
 }
 
 /** What a job that goes on from a checkpoint may have changed: where and on how many machines it runs, not what it is. */
-const free = ["name", "cluster", "checkpoint", "evaluation", "worker", "data.directory"];
+const free = ["name", "cluster", "checkpoint", "evaluation", "worker", "dashboard", "data.directory"];
 
 /**
  * Checks that a job can go on from a checkpoint of another.

@@ -12,6 +12,7 @@ import {
 } from "./nats-server.test.fixture.ts";
 
 const timeoutMs = 60_000;
+const token = "t".repeat(43);
 
 describe.skipIf(!hasNatsServer)(`NATS over mutual TLS${skippedReason}`, () => {
   let folder: string;
@@ -27,7 +28,8 @@ describe.skipIf(!hasNatsServer)(`NATS over mutual TLS${skippedReason}`, () => {
     };
     const { server } = own;
     const files = `cert_file: "${file("cert.pem", server.certificate)}", key_file: "${file("key.pem", server.key)}"`;
-    nats = await startNatsWith(`tls { ${files}, ca_file: "${file("ca.pem", server.ca)}", verify: true }`);
+    const tls = `tls { ${files}, ca_file: "${file("ca.pem", server.ca)}", verify: true }`;
+    nats = await startNatsWith(`${tls}\nauthorization { token: "${token}" }`);
   }, timeoutMs);
 
   afterAll(async () => {
@@ -36,9 +38,9 @@ describe.skipIf(!hasNatsServer)(`NATS over mutual TLS${skippedReason}`, () => {
   });
 
   it(
-    "lets in who shows a certificate of its authority",
+    "lets in who shows a certificate of its authority and the token",
     async () => {
-      const store = await NatsJobStore.open("tls", { servers: nats.addresses, tls: own.client });
+      const store = await NatsJobStore.open("tls", { servers: nats.addresses, tls: own.client, token });
       expect(await store.put("key", "value", undefined)).toMatchObject({ kind: "stored" });
       expect(await store.get("key")).toMatchObject({ value: "value" });
       await store.close();
@@ -47,13 +49,14 @@ describe.skipIf(!hasNatsServer)(`NATS over mutual TLS${skippedReason}`, () => {
   );
 
   it(
-    "refuses plain text, and a certificate of another authority",
+    "refuses plain text, a certificate of another authority, and whoever lacks the token",
     async () => {
       const other = await makeCertificates(["127.0.0.1"]);
       const open = (options: object) =>
         NatsJobStore.open("tls", { servers: nats.addresses, ...options }).catch((error: unknown) => error);
       expect(await open({})).toMatchObject({ name: "DownpourError" });
-      expect(await open({ tls: other.client })).toMatchObject({ name: "DownpourError" });
+      expect(await open({ tls: other.client, token })).toMatchObject({ name: "DownpourError" });
+      expect(await open({ tls: own.client })).toMatchObject({ name: "DownpourError" });
     },
     timeoutMs,
   );

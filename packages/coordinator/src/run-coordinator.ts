@@ -66,9 +66,17 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
   if (signal.aborted) return;
   const checkpointFolder = storeFolderOf(job, runDirectory);
   await probeStore(checkpointFolder);
+  // Whoever stands by is alive, and not ready.
+  const shown = await showMetrics();
   const placeOptions = { job, runDirectory, identity, logger };
-  const place =
-    job.cluster.state === "nats" ? await openNatsState(placeOptions) : openEmbeddedState(placeOptions);
+  let place: StatePlace;
+  try {
+    place =
+      job.cluster.state === "nats" ? await openNatsState(placeOptions) : openEmbeddedState(placeOptions);
+  } catch (error) {
+    await shown.close();
+    throw error;
+  }
   try {
     const lockEpoch = await place.lead(signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
@@ -76,6 +84,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     });
     if (!signal.aborted) await lead(lockEpoch);
   } finally {
+    await shown.close();
     await place.store.close();
   }
 
@@ -161,8 +170,6 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       // For those who look for the coordinator of a run; gone when it ends in an orderly way.
       writeFileSync(addressFile, `${JSON.stringify({ address: serving.address, pid: process.pid })}\n`);
       options.onListening(serving.address);
-      const read = () => coordinatorReadings(core, counts, serving.refusals, nowMs());
-      let endpoint: Awaited<ReturnType<typeof showMetrics>>;
       try {
         const { commands } = shell;
         const { onPage } = options;
@@ -177,11 +184,10 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
           earlier,
           onPage,
         });
-        endpoint = await showMetrics(read);
+        shown.lead(() => coordinatorReadings(core, counts, serving.refusals, nowMs()));
         await keepLeadingWhile(place, () => shell.run());
         await writeResults(core);
       } finally {
-        await endpoint?.close();
         await serving.close(closeGraceMs);
         if (identity.tls !== undefined) logger.info({ refusals: serving.refusals }, "closed");
       }
@@ -198,14 +204,19 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);
   }
 
-  async function showMetrics(read: () => ReturnType<typeof coordinatorReadings>) {
-    if (options.metrics === undefined) return undefined;
-    const readiness = new Readiness("starting");
-    readiness.ready();
-    const metrics = new RoleMetrics("coordinator", read);
+  /** Health from the beginning; metrics, and that it is ready, once it leads. */
+  async function showMetrics() {
+    const readiness = new Readiness("standing by, or starting");
+    let read: () => Partial<ReturnType<typeof coordinatorReadings>> = () => ({});
+    const lead = (readNow: typeof read) => {
+      read = readNow;
+      readiness.ready();
+    };
+    if (options.metrics === undefined) return { lead, close: async () => undefined };
+    const metrics = new RoleMetrics("coordinator", () => read());
     const endpoint = await serveMetrics({ ...options.metrics, metrics, readiness });
     logger.info({ address: endpoint.address }, "metrics");
-    return endpoint;
+    return { lead, close: () => endpoint.close() };
   }
 
   async function writeResults(core: CoordinatorCore): Promise<void> {

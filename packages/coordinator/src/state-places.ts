@@ -64,7 +64,9 @@ export async function openNatsState(options: StatePlaceOptions): Promise<StatePl
   const { NatsEventBus } = await import("./nats-event-bus.ts");
   const { servers, replicas } = job.cluster.nats;
   const tls = identity.tls === undefined ? {} : { tls: identity.tls };
-  const nats = { servers, replicas, ...tls };
+  // The cluster's token opens its NATS, too; one that asks for none takes it all the same. Never in plain text.
+  const secret = identity.tls === undefined ? undefined : identity.token?.toSecret();
+  const nats = { servers, replicas, ...tls, ...(secret === undefined ? {} : { token: secret }) };
   const store = await NatsJobStore.open(job.name, nats);
   const lock = new LeaderLock({
     store,

@@ -29,11 +29,16 @@ export class TcpProxy {
   }
 
   /** @param random decides about losses */
-  static async listen(target: string, random: () => number = Math.random, port = 0): Promise<TcpProxy> {
+  static async listen(
+    target: string,
+    random: () => number = Math.random,
+    port = 0,
+    host = "127.0.0.1",
+  ): Promise<TcpProxy> {
     const proxy = new TcpProxy(target, random);
     await new Promise<void>((resolve, reject) => {
       proxy.#server.once("error", reject);
-      proxy.#server.listen(port, "127.0.0.1", resolve);
+      proxy.#server.listen(port, host, resolve);
     });
     return proxy;
   }

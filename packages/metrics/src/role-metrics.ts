@@ -11,8 +11,8 @@ export class RoleMetrics<Role extends MetricRole> {
   readonly #read: () => Readonly<Record<string, Reading>>;
   #current: Readonly<Record<string, Reading>> = {};
 
-  /** @param read called once per scrape */
-  constructor(role: Role, read: () => Readings<Role>) {
+  /** @param read called once per scrape; nothing is shown of a metric that it leaves out */
+  constructor(role: Role, read: () => Partial<Readings<Role>>) {
     this.#read = read as () => Readonly<Record<string, Reading>>;
     collectDefaultMetrics({ register: this.#registry });
     for (const definition of catalogue[role] as readonly MetricDefinition[]) {

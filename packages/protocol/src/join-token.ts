@@ -39,6 +39,11 @@ export class JoinToken {
     return `${scheme}${this.#text}`;
   }
 
+  /** The secret itself, for a service of others that asks for it: NATS. To be handed to its client only. */
+  toSecret(): string {
+    return this.#text;
+  }
+
   /** Whether a call sent this token, in a time that does not depend on where they differ. */
   isSentAs(header: string): boolean {
     if (!header.startsWith(scheme)) return false;

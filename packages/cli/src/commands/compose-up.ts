@@ -1,11 +1,13 @@
 import { access, mkdir } from "node:fs/promises";
+import { createServer } from "node:net";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
-import { type Job, readJob } from "@downpour/job";
+import { defaultPagePort, type Job, readJob } from "@downpour/job";
 import type { JobSummary } from "@downpour/protocol";
 import { stringify } from "yaml";
 import { integerOption } from "../bench/options.ts";
-import { containersOf } from "../compose/containers.ts";
+import { type Container, containersOf } from "../compose/containers.ts";
 import { docker } from "../compose/docker.ts";
 import { findEngine, hasImage } from "../compose/engine.ts";
 import { followJob } from "../compose/follow.ts";
@@ -21,6 +23,7 @@ import { overridesOf, type TrainOptions } from "./train-options.ts";
 export interface UpOptions extends Pick<TrainOptions, "workers" | "epochs" | "seed" | "set" | "port"> {
   readonly project: string;
   readonly dataDir?: string;
+  readonly pagePort?: string;
   readonly plaintext?: boolean;
   readonly monitoring?: boolean;
   readonly gpu?: boolean;
@@ -31,6 +34,12 @@ export interface UpOptions extends Pick<TrainOptions, "workers" | "epochs" | "se
 
 /** Servers of docker-compose.yml. */
 const composeServers = 2;
+
+/** A container that fails at once is given up by its restart policy within this. */
+const giveUpMs = 30_000;
+
+/** A coordinator whose job has ended gets so long to write the results and end. */
+const resultsMs = 60_000;
 
 /** Image of all roles, where DOWNPOUR_IMAGE names no other. */
 const defaultImages = { cpu: "downpour:latest", gpu: "downpour:gpu" } as const;
@@ -55,8 +64,9 @@ export async function composeUp(
   const run = `${job.name}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-")}`;
   const dataDirectory = options.dataDir ?? config.dataDirectory;
   if (dataDirectory !== undefined) await refuseMissing(dataDirectory);
+  const pagePort = await pagePortOf(options);
   const project = await keepProject(config.cacheDirectory, name, jobText(job), (file) =>
-    settingsOf(options, { jobFile: file, run, dataDirectory }),
+    settingsOf(options, { jobFile: file, run, dataDirectory, pagePort }),
   );
   const compose = new ComposeRunner(project, engine);
   const gpu = options.gpu === true;
@@ -78,20 +88,42 @@ export async function composeUp(
       if (/(done|Started|Healthy|Exited)\s*$/i.test(line)) reporter.note(line.trim());
     });
   } catch (error) {
-    // A dependency that failed says more than compose does.
-    await followJob({
-      project: name,
-      runFolder,
-      reporter,
-      signal: AbortSignal.timeout(1),
-      until: "training",
-    });
+    // A dependency that failed says more than compose does; one that is started again and again, when it has given up.
+    const again = (await containersOf(name)).some(({ state }) => state === "restarting");
+    const signal = AbortSignal.any([stop, AbortSignal.timeout(again ? giveUpMs : 1)]);
+    await followJob({ project: name, runFolder, reporter, signal, until: "training" });
     throw error;
   }
+  if (options.plaintext !== true && job.dashboard.enabled) await notePage(name, reporter);
   const until = options.detach === true ? "training" : "ended";
   const summary = await followJob({ project: name, runFolder, reporter, signal: stop, until });
   if (summary === undefined) return reportRunning(project, reporter);
   return await reportEnd(project, summary, reporter);
+}
+
+/** The port that people know, where this machine has it free; else what Docker finds. */
+async function pagePortOf({ pagePort }: UpOptions): Promise<string> {
+  if (pagePort !== undefined) return String(integerOption("--page-port", pagePort, 1, 65_535));
+  return (await isFree(defaultPagePort)) ? String(defaultPagePort) : "";
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+/** Says where the live page is, and how to get the token that it asks for. */
+async function notePage(project: string, reporter: Reporter): Promise<void> {
+  const coordinator = (await containersOf(project)).find(({ service }) => service === "coordinator");
+  if (coordinator === undefined) return;
+  const { stdout } = await docker("port", coordinator.id, `${defaultPagePort}/tcp`);
+  const address = stdout.split("\n")[0]?.trim();
+  if (address === undefined || address === "") return;
+  const token = `docker exec ${coordinator.name} cat /secrets/coordinator/join-token`;
+  reporter.note(`live page: https://${address}/, which asks for the token: ${token}`);
 }
 
 async function haveAll(names: readonly string[]): Promise<boolean> {
@@ -133,18 +165,19 @@ function jobText(job: Job): string {
 
 function settingsOf(
   { plaintext, monitoring, gpu, file = [], port }: UpOptions,
-  facts: { jobFile: string; run: string; dataDirectory: string | undefined },
+  facts: { jobFile: string; run: string; dataDirectory: string | undefined; pagePort: string },
 ): ProjectSettings {
   const overlays = Object.entries({ plaintext, monitoring, gpu })
     .filter(([, wanted]) => wanted === true)
     .map(([overlay]) => `compose.${overlay}.yml`);
-  const { jobFile, run, dataDirectory } = facts;
+  const { jobFile, run, dataDirectory, pagePort } = facts;
   return {
     files: ["docker-compose.yml", ...overlays, ...file.map((each) => resolve(each))],
     run,
     variables: {
       DOWNPOUR_JOB: jobFile,
       DOWNPOUR_RUN: run,
+      DOWNPOUR_PAGE_PORT: pagePort,
       ...(dataDirectory === undefined ? {} : { DOWNPOUR_DATA_DIR: resolve(dataDirectory) }),
       ...(port === undefined ? {} : { DOWNPOUR_PORT: String(integerOption("--port", port, 1, 65_535)) }),
     },
@@ -171,10 +204,20 @@ function reportRunning(project: Project, reporter: Reporter): number {
   return 0;
 }
 
+/** The coordinator, when it has written the results: that is after everybody has heard of the end. */
+async function endedCoordinator(project: string): Promise<Container | undefined> {
+  const giveUpMs = performance.now() + resultsMs;
+  for (;;) {
+    const coordinator = (await containersOf(project)).find(({ service }) => service === "coordinator");
+    if (coordinator?.state !== "running" || performance.now() > giveUpMs) return coordinator;
+    await sleep(500);
+  }
+}
+
 /** Copies the run to this machine, and says how the job ended. */
 async function reportEnd(project: Project, summary: JobSummary, reporter: Reporter): Promise<number> {
   const { name, settings } = project;
-  const coordinator = (await containersOf(name)).find(({ service }) => service === "coordinator");
+  const coordinator = await endedCoordinator(name);
   const folder = join("runs", settings.run);
   await mkdir("runs", { recursive: true });
   const copied = await docker("cp", `${coordinator?.id}:/runs/${settings.run}`, folder);

@@ -35,6 +35,7 @@ export function addCompose(
     .option("--seed <number>", "seed of weights, splits and order")
     .option("--data-dir <folder>", "folder of the data files on this machine (DOWNPOUR_DATA_DIR)")
     .option("--port <port>", "port of the coordinator on this machine, 7070 without it")
+    .option("--page-port <port>", "port of the live page on this machine, 4747 or any free one without it")
     .option("--plaintext", "without TLS and join token")
     .option("--monitoring", "with Prometheus and Grafana")
     .option("--gpu", "workers and evaluator on NVIDIA GPUs")

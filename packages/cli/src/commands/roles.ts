@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { DownpourError } from "@downpour/errors";
-import { readJob } from "@downpour/job";
+import { type Job, readJob } from "@downpour/job";
 import { makeLogger } from "@downpour/logging";
 import type { MetricsAddress } from "@downpour/metrics";
 import { tellParent } from "../child-message.ts";
@@ -35,10 +35,12 @@ export async function coordinatorRole(
     readonly runDir: string;
     /** Begin with the newest checkpoint, or with the one named. */
     readonly resume?: true | string;
+    readonly pageHost?: string;
+    readonly pagePort?: string;
   },
 ): Promise<void> {
   const { runCoordinator } = await import("@downpour/coordinator");
-  const job = await readJob(jobFile);
+  const job = withPageAt(await readJob(jobFile), options);
   const runDirectory = resolve(options.runDir);
   const { resume } = options;
   await runCoordinator({
@@ -54,6 +56,16 @@ export async function coordinatorRole(
     onListening: (address) => tellParent({ type: "listening", address }),
     onPage: (url) => tellParent({ type: "page", url }),
   });
+}
+
+/** The page listens elsewhere than the job says: in a container, for example. */
+function withPageAt(job: Job, { pageHost, pagePort }: { pageHost?: string; pagePort?: string }): Job {
+  const dashboard = {
+    ...job.dashboard,
+    ...(pageHost === undefined ? {} : { host: pageHost }),
+    ...(pagePort === undefined ? {} : { port: integerOption("--page-port", pagePort, 1, 65_535) }),
+  };
+  return { ...job, dashboard };
 }
 
 /** `downpour server`. */

@@ -107,5 +107,6 @@ function memoryVariable(service: string): string {
 function portVariable(port: string | undefined): string {
   if (port === "9090") return "DOWNPOUR_PROMETHEUS_PORT";
   if (port === "3000") return "DOWNPOUR_GRAFANA_PORT";
+  if (port === "4747") return "--page-port (DOWNPOUR_PAGE_PORT)";
   return "--port (DOWNPOUR_PORT)";
 }

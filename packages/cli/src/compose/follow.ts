@@ -42,15 +42,25 @@ export async function followJob(options: FollowOptions): Promise<JobSummary | un
     if (summary !== undefined || (training && until === "training")) seen.abort();
   };
   const warned = new Set<string>();
-  let tail: Promise<number | null> | undefined;
+  let linesRead = 0;
+  let tail: Promise<unknown> | undefined;
+  const follow = (id: string) => {
+    const from = `+${linesRead + 1}`;
+    const command = ["exec", id, "tail", "-n", from, "-F", `${runFolder}/events.jsonl`];
+    const lines = dockerLines(command, stopping, (line) => {
+      linesRead++;
+      onLine(line);
+    });
+    // It ends with its coordinator, which may be started again.
+    return lines.finally(() => {
+      tail = undefined;
+    });
+  };
   try {
     while (!stopping.aborted) {
       const containers = await containersOf(project);
       const coordinator = containers.find(({ service }) => service === "coordinator");
-      if (coordinator?.state === "running") {
-        const file = `${runFolder}/events.jsonl`;
-        tail ??= dockerLines(["exec", coordinator.id, "tail", "-n", "+1", "-F", file], stopping, onLine);
-      }
+      if (coordinator?.state === "running") tail ??= follow(coordinator.id);
       await refuseFailed(containers, reporter, warned);
       if (coordinator?.state === "exited" && coordinator.exitCode === 0) {
         await tail;
@@ -77,7 +87,7 @@ async function refuseFailed(
   for (const container of containers) {
     const { service, state, exitCode, restarts, id } = container;
     const failed = (state === "exited" || state === "dead") && exitCode !== 0;
-    const restarted = restarts > 0 && !["init", "coordinator"].includes(service);
+    const restarted = restarts > 0 && service !== "init";
     if (!failed && !restarted) continue;
     const member = service === "worker" || service === "evaluator";
     const key = `${id} ${restarts} ${failed}`;
