@@ -55,6 +55,12 @@ const benchmarks = [
     "--tls",
     ...(options.smoke ? ["--rounds", "1", "--steps", "2", "--mebibytes", "2"] : []),
   ],
+  [
+    downpour,
+    "bench",
+    "checkpoint",
+    ...(options.smoke ? ["--rounds", "1", "--seconds", "1", "--parameters", "200000", "--batch", "8"] : []),
+  ],
   ...(options.smoke ? ["lenet5"] : ["lenet5", "cifar-cnn", "resnet20"]).map((model) => [
     ...[downpour, "bench", "cluster", "--model", model, "--workers", "1,2"],
     ...(options.smoke ? ["--rounds", "1", "--seconds", "1", "--batch", "8"] : []),

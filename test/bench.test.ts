@@ -1,5 +1,6 @@
+import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { cleanUpAfterEach, downpour } from "./harness.ts";
+import { cleanUpAfterEach, downpour, makeFolder } from "./harness.ts";
 
 /** The last line of a benchmark. */
 interface BenchSummary {
@@ -226,4 +227,34 @@ describe("the benchmark of a cluster", () => {
     [["--seconds", ""], /--seconds : expected an integer of 1 to 3600/],
     [["--model", "vgg16", "--python", "python3"], /this project's program has lenet5, cifar-cnn, resnet20/],
   ])("refuses %j in one line", async (args, expected) => expectOneLine(["cluster", ...args], 2, expected));
+});
+
+interface CheckpointSummary {
+  readonly parameters: number;
+  readonly examplesPerSecond: number;
+  readonly ratios: { readonly writing: number; readonly replicated: number };
+  readonly checkpoint: { readonly bytes: number; readonly seconds: number };
+  readonly programs: readonly { readonly name: string }[];
+}
+
+describe("the benchmark of checkpoints and replicas", () => {
+  cleanUpAfterEach();
+
+  it("compares training while checkpoints are written, and with replicas, with neither", async () => {
+    const store = makeFolder();
+    const small = ["--rounds", "1", "--seconds", "2", "--batch", "8", "--parameters", "100000"];
+    const summary = await benchToEnd<CheckpointSummary>("checkpoint", "--store", store, ...small);
+    const { parameters, ratios, checkpoint, examplesPerSecond } = summary;
+    expectPositive(ratios.writing, ratios.replicated, examplesPerSecond, checkpoint.seconds);
+    // Weights and momentum, at 4 bytes each.
+    expect(checkpoint.bytes).toBeGreaterThan(8 * parameters);
+    expect(checkpoint.bytes).toBeLessThan(8 * parameters + 100_000);
+    expect(summary.programs.map(({ name }) => name)).toEqual(["plain", "replicated"]);
+    expect(readdirSync(store)).toEqual([]);
+  });
+
+  it.each<[string[], RegExp]>([
+    [["--servers", "1"], /--servers 1: expected an integer of 2 to 64/],
+    [["--store", "/no/folder"], /--store \/no\/folder: /],
+  ])("refuses %j in one line", async (args, expected) => expectOneLine(["checkpoint", ...args], 2, expected));
 });

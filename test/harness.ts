@@ -53,9 +53,17 @@ function plainEnvironment(): NodeJS.ProcessEnv {
   return rest;
 }
 
-/** Starts the command. */
-export function downpour(args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [command, ...args], {
+/**
+ * Starts the command.
+ * @param through a program and its arguments that starts it in its place
+ */
+export function downpour(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  through: readonly string[] = [],
+): Running {
+  const [program, ...rest] = [...through, process.execPath, command, ...args] as [string, ...string[]];
+  const child = spawn(program, rest, {
     env: { ...plainEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

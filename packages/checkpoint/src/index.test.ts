@@ -21,6 +21,7 @@ test("the public names are these", () => {
     "folderNameOf",
     "intersectPushIds",
     "listCheckpoints",
+    "listProbes",
     "loadLatest",
     "manifestFile",
     "nextCheckpointId",

@@ -38,7 +38,7 @@ export {
   stateFile,
   weightsFile,
 } from "./part-names.ts";
-export { findProbe, placeProbe, removeProbe } from "./probe.ts";
+export { findProbe, listProbes, placeProbe, removeProbe } from "./probe.ts";
 export { type AppliedPushIds, commonPushIds, intersectPushIds } from "./push-ids.ts";
 export {
   type CheckpointExpectation,

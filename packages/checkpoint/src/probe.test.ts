@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { findProbe, placeProbe, removeProbe } from "./probe.ts";
+import { findProbe, listProbes, placeProbe, removeProbe } from "./probe.ts";
 import { listCheckpoints } from "./read-checkpoint.ts";
 
 let store: string;
@@ -22,6 +22,7 @@ it("is found by who sees the same folder, and leaves nothing behind", async () =
   await placeProbe(store, "nonce-1");
   await findProbe(store, "nonce-1");
   expect(await listCheckpoints(store)).toEqual([]);
+  expect(await listProbes(store)).toEqual(["nonce-1"]);
   await removeProbe(store, "nonce-1");
   await removeProbe(store, "nonce-1");
   expect(await readdir(store)).toEqual([]);

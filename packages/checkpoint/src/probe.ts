@@ -3,6 +3,7 @@ import { DownpourError } from "@downpour/errors";
 import { readPieces, writeDurably } from "./durable-file.ts";
 import { type FileSystem, fileErrorCode, nodeFileSystem, storeError } from "./file-system.ts";
 
+const prefix = ".probe-";
 const noncePattern = /^[A-Za-z0-9-]{1,64}$/;
 
 function probePath(store: string, nonce: string): { readonly file: string; readonly path: string } {
@@ -12,7 +13,7 @@ function probePath(store: string, nonce: string): { readonly file: string; reado
       `the nonce ${JSON.stringify(nonce)} is not 1 to 64 letters, digits and '-'`,
     );
   }
-  const file = `.probe-${nonce}`;
+  const file = `${prefix}${nonce}`;
   return { file, path: join(store, file) };
 }
 
@@ -61,6 +62,16 @@ export async function findProbe(
     `${path}, which another process wrote to try the folder out, is not there as written: ${store} is not the same ` +
       "folder on all machines. Mount the same one everywhere, under the path that checkpoint.uri names",
   );
+}
+
+/** Nonces of the probes that are in a store. */
+export async function listProbes(store: string, files: FileSystem = nodeFileSystem): Promise<string[]> {
+  try {
+    const names = await files.readdir(store);
+    return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  } catch (error) {
+    throw storeError(error, `reading ${store} failed`);
+  }
 }
 
 /** Removes a probe; one that is not there is no error. */

@@ -5,6 +5,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   "bench compute": ["downpour bench compute --model resnet20 --rounds 3"],
   "bench input": ["downpour bench input --set images --path flowers --data-dir ~/data"],
   "bench cluster": ["downpour bench cluster --model resnet20 --workers 1,2 --rounds 3"],
+  "bench checkpoint": ["downpour bench checkpoint --rounds 3 --store /mnt/checkpoints"],
   "bench apply": ["downpour bench apply --optimizer adam --threads 1,2"],
   "bench wire": ["downpour bench wire --rounds 3"],
   "certs init": ["downpour certs init --host 10.0.0.5 trainer.example.org"],

@@ -6,6 +6,7 @@ import {
   type CheckpointExpectation,
   type LatestCheckpoint,
   listCheckpoints,
+  listProbes,
   loadLatest,
   placeProbe,
   readCoordinatorPart,
@@ -44,6 +45,20 @@ export async function probeStore(folder: string): Promise<void> {
   const nonce = randomUUID();
   await placeProbe(folder, nonce);
   await removeProbe(folder, nonce);
+}
+
+/**
+ * Places what servers look for before they register, and removes what coordinators left that were killed.
+ * @returns its nonce; who leads removes it at the end
+ */
+export async function placeServersProbe(folder: string, coordinatorEpoch: number): Promise<string> {
+  const nonce = `e${coordinatorEpoch}-${randomUUID()}`;
+  await placeProbe(folder, nonce);
+  for (const earlier of await listProbes(folder)) {
+    const epoch = Number(/^e(\d+)-/.exec(earlier)?.[1] ?? Number.NaN);
+    if (epoch < coordinatorEpoch) await removeProbe(folder, earlier);
+  }
+  return nonce;
 }
 
 /** The highest coordinator epoch that a checkpoint of the store was written under, finished or not; 0 for none. */

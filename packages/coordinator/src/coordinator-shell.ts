@@ -110,7 +110,10 @@ export class CoordinatorShell {
   }
 
   /** What the service of the coordinator works with. */
-  get service(): Omit<CoordinatorServiceOptions, "events" | "runDirectory"> {
+  get service(): Omit<
+    CoordinatorServiceOptions,
+    "events" | "runDirectory" | "checkpointStore" | "checkpointProbe"
+  > {
     const { core, coordinatorEpoch, logger, nowMs } = this.#options;
     return {
       core,

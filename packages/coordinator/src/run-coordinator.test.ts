@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { listCheckpoints } from "@downpour/checkpoint";
+import { findProbe, listCheckpoints, listProbes, placeProbe } from "@downpour/checkpoint";
 import type { Job } from "@downpour/job";
 import type { JobEvent } from "@downpour/protocol";
 import { afterEach, expect, it } from "vitest";
@@ -96,6 +96,23 @@ it("writes a checkpoint when training begins and on command, and keeps no more t
     { reason: "initialized", sequence: 1, epochsPassed: 0 },
     { reason: "command", sequence: 2, path },
   ]);
+});
+
+it("places a probe in the folder of checkpoints for servers to find, and leaves none behind", async () => {
+  const runDirectory = folder();
+  const store = join(runDirectory, "checkpoints");
+  mkdirSync(store);
+  // One of a coordinator that was killed, and one of a server that looks just now.
+  for (const nonce of ["e0-killed", "server"]) await placeProbe(store, nonce);
+  const coordinator = await start(testJob(), runDirectory);
+  const member = new FakeMember(coordinator.address);
+  closing.push(() => member.close());
+  const { checkpointStore, checkpointProbe } = await member.coordinator.call("GetJob", {});
+  expect(checkpointStore).toBe(store);
+  await findProbe(checkpointStore, checkpointProbe);
+  expect((await listProbes(store)).sort()).toEqual([checkpointProbe, "server"]);
+  await coordinator.stop();
+  expect(await listProbes(store)).toEqual(["server"]);
 });
 
 it("says why a checkpoint could not be written, and training goes on", async () => {

@@ -1,13 +1,20 @@
 import { appendFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { removeProbe } from "@downpour/checkpoint";
 import { DownpourError } from "@downpour/errors";
 import type { Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import { type IdentityFiles, loadIdentity, serve, services } from "@downpour/protocol";
 import { JobBoard } from "@downpour/tensorboard";
-import { highestEpoch, loadResumePlan, probeStore, storeFolderOf } from "./checkpoint-store.ts";
+import {
+  highestEpoch,
+  loadResumePlan,
+  placeServersProbe,
+  probeStore,
+  storeFolderOf,
+} from "./checkpoint-store.ts";
 import { CoordinatorCore } from "./coordinator-core.ts";
 import { CoordinatorShell } from "./coordinator-shell.ts";
 import { EventFile } from "./event-history.ts";
@@ -111,6 +118,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
     await storeJob(place.store, job, base);
     // What an earlier coordinator wrote up to now counts; what it writes from now on is refused.
     const fenced = await fenceState(place.store, coordinatorEpoch);
+    const checkpointProbe = await placeServersProbe(checkpointFolder, coordinatorEpoch);
     const { events, earlierCount } = await place.openEvents();
     const eventFile = join(runDirectory, "events.jsonl");
     const earlier = { file: eventFile, count: earlierCount };
@@ -160,7 +168,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       await shell.start();
       if (goesOn) emit({ type: "coordinatorStarted", coordinatorEpoch, state: core.lifecycle.kind });
       logger.info({ coordinatorEpoch, state: core.lifecycle.kind }, "coordinator started");
-      const handlers = coordinatorHandlers({ ...shell.service, events, runDirectory });
+      const checkpoints = { checkpointStore: checkpointFolder, checkpointProbe };
+      const handlers = coordinatorHandlers({ ...shell.service, ...checkpoints, events, runDirectory });
       const guarded = guardHandlers(handlers, () => place.leads() && !shell.isDeposed);
       const serving = await serve(services.Coordinator.service, guarded, options.host, options.port, {
         tls: identity.tls,
@@ -199,6 +208,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<void>
       await events.close();
       file.close();
       board?.close();
+      await removeProbe(checkpointFolder, checkpointProbe).catch(() => undefined);
       rmSync(addressFile, { force: true });
     }
     if (core.lifecycle.kind === "failed") throw new DownpourError("jobFailed", core.lifecycle.message);

@@ -42,6 +42,9 @@ export interface CoordinatorServiceOptions {
   readonly monitor: ServerMonitor;
   readonly events: EventBus<TimedEvent>;
   readonly runDirectory: string;
+  /** Folder of all checkpoints, and the nonce of the probe in it that servers look for. */
+  readonly checkpointStore: string;
+  readonly checkpointProbe: string;
   readonly logger: Logger;
   /** A clock that never goes back, in milliseconds. */
   readonly nowMs: () => number;
@@ -63,6 +66,8 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
       jobJson: JSON.stringify(core.job),
       coordinatorEpoch,
       runDirectory: options.runDirectory,
+      checkpointStore: options.checkpointStore,
+      checkpointProbe: options.checkpointProbe,
     })),
     RegisterServer: unary(async ({ address, incarnation }) => {
       const { memberId, index } = core.registerServer(address, incarnation, address, nowMs());

@@ -99,7 +99,7 @@ export const coordinatorMetrics = [
   {
     name: "downpour_refused_calls_total",
     kind: "counter",
-    help: "Calls without the right certificate, role or token, by reason.",
+    help: "Calls and connections without the right certificate, role or token, by reason.",
     labels: ["reason"],
   },
 ] as const;

@@ -57,7 +57,7 @@ export const serverMetrics = [
   {
     name: "downpour_server_refused_calls_total",
     kind: "counter",
-    help: "Calls without the right certificate, role or token, by reason.",
+    help: "Calls and connections without the right certificate, role or token, by reason.",
     labels: ["reason"],
   },
 ] as const;

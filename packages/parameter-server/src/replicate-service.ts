@@ -1,5 +1,4 @@
 import { codeOf, DownpourError } from "@downpour/errors";
-import type { Logger } from "@downpour/logging";
 import {
   answering,
   okStatus,
@@ -9,52 +8,51 @@ import {
   toMessageStatus,
 } from "@downpour/protocol";
 import type { ParameterStore } from "./parameter-store.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 import type { ReplicaRefusal } from "./replica-messages.ts";
 import { messageFromWire } from "./replica-wire.ts";
+
+const rpc = "Replicate";
 
 /**
  * The stream of a primary's log. Messages are taken in their order; while one is being applied the next is taken.
  */
 export function replicateHandler(
   store: ParameterStore,
-  logger: Logger,
+  refusals: RefusalLog,
 ): ParameterServerHandlers["Replicate"] {
   return (stream) => {
     let turn: Promise<unknown> = Promise.resolve();
     const take = (request: ReplicateRequest) => {
       const taken = turn.then(() => store.replicate(request.manifestFingerprint, messageFromWire(request)));
       turn = taken.catch(() => undefined);
-      return answer(store, request.sequence, taken, logger);
+      return answer(request.sequence, taken, refusals);
     };
-    const onMisbehaviour = (reason: string, error: DownpourError) => {
-      store.counters.countRefusal(error.code);
-      logger.warn({ reason }, `stream refused: ${error.message}`);
+    const onMisbehaviour = (_reason: string, { code, message }: DownpourError) => {
+      refusals.refused({ rpc, from: "a primary", code, message });
     };
     answering(take, { onMisbehaviour })(stream);
   };
 }
 
 async function answer(
-  store: ParameterStore,
   sequence: number,
   taken: Promise<{ readonly done: Promise<readonly ReplicaRefusal[]> }>,
-  logger: Logger,
+  refusals: RefusalLog,
 ): Promise<ReplicateResponseInput> {
   try {
-    const refusals = await (await taken).done;
+    const refused = await (await taken).done;
     return {
       sequence,
       status: okStatus,
-      refusals: refusals.map(({ sliceIndex, code, message }) => {
-        store.counters.countRefusal(code);
-        logger.warn({ sliceIndex, code }, `replica refused: ${message}`);
+      refusals: refused.map(({ sliceIndex, code, message }) => {
+        refusals.refused({ rpc, from: `the primary of slice ${sliceIndex}`, code, message });
         return { sliceIndex, status: toMessageStatus(new DownpourError(code, message)) };
       }),
     };
   } catch (error) {
-    store.counters.countRefusal(codeOf(error));
     const status = toMessageStatus(error);
-    logger.warn({ reason: status.reason }, `replication refused: ${status.message}`);
+    refusals.refused({ rpc, from: "a primary", code: codeOf(error), message: status.message });
     return { sequence, status };
   }
 }

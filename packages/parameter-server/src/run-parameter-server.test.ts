@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { listProbes, placeProbe } from "@downpour/checkpoint";
 import { DownpourError } from "@downpour/errors";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
@@ -12,7 +16,7 @@ import {
   services,
   unary,
 } from "@downpour/protocol";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { type ParameterServerOptions, runParameterServer } from "./run-parameter-server.ts";
 
 const closing: (() => unknown)[] = [];
@@ -50,6 +54,8 @@ async function startCoordinator(cluster: object = {}) {
     forgotten: "",
     registrations: [] as RegisterServerRequest[],
     replicas: [] as HeartbeatRequest["replicas"],
+    /** What GetJob says of the folder of checkpoints, one time after the other; the last one stays. */
+    stores: [{ checkpointStore: "", checkpointProbe: "" }],
   };
   let registered: (request: RegisterServerRequest) => void = () => undefined;
   const registration = new Promise<RegisterServerRequest>((resolve) => {
@@ -57,7 +63,10 @@ async function startCoordinator(cluster: object = {}) {
   });
   let beaten: () => void = () => undefined;
   const handlers = {
-    GetJob: unary(() => ({ jobJson: JSON.stringify(given), coordinatorEpoch: 1, runDirectory: "runs" })),
+    GetJob: unary(() => {
+      const store = state.stores.length > 1 ? state.stores.shift() : state.stores[0];
+      return { jobJson: JSON.stringify(given), coordinatorEpoch: 1, runDirectory: "runs", ...store };
+    }),
     RegisterServer: unary((request: RegisterServerRequest) => {
       registered(request);
       state.registrations.push(request);
@@ -189,6 +198,56 @@ test("reports that a replica is in step at once, not only at the next heartbeat"
   ]);
   stop.abort();
   await Promise.all(running);
+});
+
+describe("a server that looks for the coordinator's folder of checkpoints", () => {
+  async function folderWith(probe?: string): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), "downpour-store-"));
+    closing.push(() => rm(folder, { recursive: true }));
+    if (probe !== undefined) await placeProbe(folder, probe);
+    return folder;
+  }
+
+  test("and finds it registers, and leaves nothing there", async () => {
+    const coordinator = await startCoordinator();
+    const checkpointStore = await folderWith("e1-a");
+    coordinator.state.stores = [{ checkpointStore, checkpointProbe: "e1-a" }];
+    const stop = new AbortController();
+    const running = runParameterServer(optionsFor(coordinator.serving.address, { signal: stop.signal }));
+    await coordinator.registration;
+    expect(await listProbes(checkpointStore)).toEqual(["e1-a"]);
+    stop.abort();
+    await running;
+  });
+
+  test("and sees another one, or none, ends with one line, and is never registered", async () => {
+    const coordinator = await startCoordinator();
+    const other = await folderWith("e1-b");
+    for (const checkpointStore of [other, join(other, "missing")]) {
+      coordinator.state.stores = [{ checkpointStore, checkpointProbe: "e1-a" }];
+      await expect(runParameterServer(optionsFor(coordinator.serving.address))).rejects.toMatchObject({
+        code: "failedPrecondition",
+        message: expect.stringMatching(
+          /^[^\n]* is not the same folder on all machines[^\n]*checkpoint\.uri[^\n]*$/,
+        ),
+      });
+    }
+    expect(coordinator.state.registrations).toEqual([]);
+  });
+
+  test("asks again when another coordinator has taken over in between", async () => {
+    const coordinator = await startCoordinator();
+    const checkpointStore = await folderWith("e2-b");
+    coordinator.state.stores = ["e1-a", "e2-b"].map((checkpointProbe) => ({
+      checkpointStore,
+      checkpointProbe,
+    }));
+    const stop = new AbortController();
+    const running = runParameterServer(optionsFor(coordinator.serving.address, { signal: stop.signal }));
+    await coordinator.registration;
+    stop.abort();
+    await running;
+  });
 });
 
 test("ends when its signal aborts, and frees its port", async () => {

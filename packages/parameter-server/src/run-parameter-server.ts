@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { codeOf } from "@downpour/errors";
+import { codeOf, DownpourError } from "@downpour/errors";
 import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import { type MetricsAddress, Readiness, RoleMetrics, serveMetrics } from "@downpour/metrics";
 import {
+  type CoordinatorCaller,
   connectCoordinator,
   type IdentityFiles,
   isTransient,
@@ -24,6 +25,7 @@ import { readCheckpoint } from "./read-checkpoint.ts";
 import { serverStatus } from "./server-status.ts";
 import { parameterServerHandlers } from "./service.ts";
 import { threadExecutor } from "./thread-executor.ts";
+import { tryStore } from "./try-store.ts";
 
 export interface ParameterServerOptions {
   readonly coordinatorAddress: string;
@@ -58,13 +60,30 @@ const after: After = (ms, callBack) => {
 };
 
 /**
+ * @throws failedPrecondition and others: this machine does not see the coordinator's folder of checkpoints
+ */
+async function getJobAndTryStore(coordinator: CoordinatorCaller) {
+  const answer = await coordinator.call("GetJob", {});
+  try {
+    await tryStore(answer);
+  } catch (error) {
+    // Another coordinator may have taken over, and placed a probe of its own.
+    const { checkpointProbe } = await coordinator.call("GetJob", {});
+    if (checkpointProbe === answer.checkpointProbe) throw error;
+    throw new DownpourError("unavailable", "another coordinator has taken over meanwhile", { cause: error });
+  }
+  return answer;
+}
+
+/**
  * Runs a parameter server until the coordinator ends the job or `signal` aborts. While the coordinator does not answer it
  * goes on with what it has. One that the coordinator does not know any more (it was stopped for long, or cut off) gives
  * up its slices, which are others' by now, and registers again.
  *
- * @throws unavailable: the coordinator is not reached, or away for longer than `cluster.recoveryTimeoutMs`; environment: the port is taken, or a
- * certificate or the token is no good; internal: an
- * apply thread crashed
+ * @throws unavailable: the coordinator is not reached, or away for longer than `cluster.recoveryTimeoutMs`; environment:
+ * the port is taken, or a certificate or the token is no good; failedPrecondition, notFound, environment,
+ * resourceExhausted: the folder of checkpoints is not the coordinator's, or can't be written; internal: an apply thread
+ * crashed
  */
 export async function runParameterServer(options: ParameterServerOptions): Promise<void> {
   const { logger, signal } = options;
@@ -72,7 +91,7 @@ export async function runParameterServer(options: ParameterServerOptions): Promi
   const coordinator = connectCoordinator(options.coordinatorAddress, callDeadlineMs, identity);
   const connect = { giveUpAfterMs: options.connectTimeoutMs, signal };
   try {
-    const { jobJson } = await retry(() => coordinator.call("GetJob", {}), connect);
+    const { jobJson } = await retry(() => getJobAndTryStore(coordinator), connect);
     const job = checkJob(JSON.parse(jobJson), "the coordinator's job");
     const stop = new AbortController();
     let failure: Error | undefined;

@@ -1,4 +1,4 @@
-import { codeOf, DownpourError } from "@downpour/errors";
+import { codeOf, DownpourError, messageOf } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
 import { manifestFromWire } from "@downpour/parameter-vector";
 import {
@@ -19,6 +19,7 @@ import {
 import type { Push } from "./admission.ts";
 import type { Assignment } from "./layout.ts";
 import type { ParameterStore } from "./parameter-store.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { replicateHandler } from "./replicate-service.ts";
 import { serverStatus } from "./server-status.ts";
 import { pullCodecFromWire, pullCodecToWire, pushCodecFromWire } from "./wire-codecs.ts";
@@ -26,17 +27,22 @@ import { writeCheckpointPart } from "./write-checkpoint-part.ts";
 
 /** The gRPC shell of a {@link ParameterStore}: wire types in, wire types out. */
 export function parameterServerHandlers(store: ParameterStore, logger: Logger): ParameterServerHandlers {
-  const counted = <Request, Response>(handle: (request: Request) => Response | Promise<Response>) =>
+  const refusals = new RefusalLog(store.counters, logger);
+  const counted = <Request extends Caller, Response>(
+    rpc: string,
+    handle: (request: Request) => Response | Promise<Response>,
+  ) =>
     unary(async (request: Request) => {
       try {
         return await handle(request);
       } catch (error) {
-        store.counters.countRefusal(codeOf(error));
+        const from = request.memberId ?? `coordinator epoch ${request.coordinatorEpoch}`;
+        refusals.refused({ rpc, from, code: codeOf(error), message: messageOf(error) });
         throw error;
       }
     });
   return {
-    Assign: counted(async (request) => {
+    Assign: counted("Assign", async (request) => {
       await store.assign(assignmentFromWire(request));
       const { layoutRevision } = request;
       const replicas = store.replicas.length;
@@ -45,20 +51,20 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
       logger.info({ ...facts, manifest: request.manifest?.fingerprint }, "slices assigned");
       return {};
     }),
-    Replicate: replicateHandler(store, logger),
-    WriteCheckpoint: counted(async (request: WriteCheckpointRequest) => {
+    Replicate: replicateHandler(store, refusals),
+    WriteCheckpoint: counted("WriteCheckpoint", async (request: WriteCheckpointRequest) => {
       const parts = await writeCheckpointPart(store, request);
       const { sequence, coordinatorEpoch } = request;
       const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
       logger.info({ sequence, coordinatorEpoch, bytes }, "part of a checkpoint written");
       return { parts };
     }),
-    SetMembers: counted((request) => {
+    SetMembers: counted("SetMembers", (request) => {
       store.setMembers(request.coordinatorEpoch, request.revision, request.memberIds);
       logger.info({ members: request.memberIds }, "members set");
       return {};
     }),
-    Initialize: counted((request) => {
+    Initialize: counted("Initialize", (request) => {
       const weights = request.slices.map(({ sliceIndex, codec, data }) => {
         if (codec === "CODEC_FLOAT32") return { sliceIndex, data };
         const message = `slice ${sliceIndex} is encoded as ${codec}, expected CODEC_FLOAT32`;
@@ -66,17 +72,23 @@ export function parameterServerHandlers(store: ParameterStore, logger: Logger): 
       });
       return store.initialize(request.memberId, request.manifestFingerprint, weights);
     }),
-    Push: streaming(store, logger, (request: PushRequest) => answerPush(store, request, logger)),
-    Pull: streaming(store, logger, (request: PullRequest) => answerPull(store, request, logger)),
-    AdmitPush: counted(({ memberId, manifestFingerprint, pushId, round }) => {
+    Push: streaming("Push", store, refusals, (request: PushRequest) => answerPush(store, request, refusals)),
+    Pull: streaming("Pull", store, refusals, (request: PullRequest) => answerPull(store, request, refusals)),
+    AdmitPush: counted("AdmitPush", ({ memberId, manifestFingerprint, pushId, round }) => {
       const admitted = store.admitPush({ memberId, manifestFingerprint, ...idOf(pushId), round });
       return { admitted };
     }),
-    CloseRounds: counted(async ({ coordinatorEpoch }) => ({
+    CloseRounds: counted("CloseRounds", async ({ coordinatorEpoch }) => ({
       slicesUpdated: await store.closeRounds(coordinatorEpoch),
     })),
     GetServerStatus: unary(() => serverStatus(store)),
   };
+}
+
+/** Who says so in a request. */
+interface Caller {
+  readonly memberId?: string;
+  readonly coordinatorEpoch?: number;
 }
 
 function assignmentFromWire(request: AssignRequest): Assignment {
@@ -97,8 +109,9 @@ function assignmentFromWire(request: AssignRequest): Assignment {
 
 /** A stream of requests, each of a member: when the stream is over, gates wait for these members no longer. */
 function streaming<Request extends { readonly memberId: string }, Response>(
+  rpc: string,
   store: ParameterStore,
-  logger: Logger,
+  refusals: RefusalLog,
   answer: (request: Request) => Promise<Response> | AsyncIterable<Response>,
 ): ReturnType<typeof answering<Request, Response>> {
   return (stream) => {
@@ -111,9 +124,8 @@ function streaming<Request extends { readonly memberId: string }, Response>(
     };
     stream.on("cancelled", end);
     stream.on("close", end);
-    const onMisbehaviour = (reason: string, error: DownpourError) => {
-      store.counters.countRefusal(error.code);
-      logger.warn({ reason, members: [...members] }, `stream refused: ${error.message}`);
+    const onMisbehaviour = (_reason: string, { code, message }: DownpourError) => {
+      refusals.refused({ rpc, from: [...members].join(", "), code, message });
     };
     const noted = (request: Request) => {
       if (store.isMember(request.memberId)) members.add(request.memberId);
@@ -130,9 +142,9 @@ function streaming<Request extends { readonly memberId: string }, Response>(
 function answerPush(
   store: ParameterStore,
   request: PushRequest,
-  logger: Logger,
+  refusals: RefusalLog,
 ): Promise<PushResponseInput> | AsyncIterable<PushResponseInput> {
-  const acknowledged = acknowledgePush(store, request, logger);
+  const acknowledged = acknowledgePush(store, request, refusals);
   return request.weightsWanted === null ? acknowledged : withWeights(store, request, acknowledged);
 }
 
@@ -161,11 +173,12 @@ async function* withWeights(
 async function acknowledgePush(
   store: ParameterStore,
   request: PushRequest,
-  logger: Logger,
+  refusals: RefusalLog,
 ): Promise<PushResponseInput> {
   const { sequence, memberId, pushId } = request;
   try {
     const acknowledgements = await store.push(pushFromWire(store, request));
+    if (acknowledgements.some(({ duplicate }) => duplicate)) refusals.replayed(memberId, pushId);
     return {
       sequence,
       status: okStatus,
@@ -177,9 +190,8 @@ async function acknowledgePush(
       })),
     };
   } catch (error) {
-    store.counters.countRefusal(codeOf(error));
     const status = toMessageStatus(error);
-    logger.warn({ memberId, pushId, reason: status.reason }, `push refused: ${status.message}`);
+    refusals.refused({ rpc: "Push", from: memberId, code: codeOf(error), message: status.message });
     return { sequence, status };
   }
 }
@@ -206,7 +218,7 @@ function idOf(pushId: PushRequest["pushId"]): { readonly epoch: number; readonly
 async function* answerPull(
   store: ParameterStore,
   request: PullRequest,
-  logger: Logger,
+  refusals: RefusalLog,
 ): AsyncGenerator<PullResponseInput> {
   const { sequence, memberId } = request;
   try {
@@ -214,9 +226,8 @@ async function* answerPull(
       yield { sequence, status: okStatus, ...message };
     }
   } catch (error) {
-    store.counters.countRefusal(codeOf(error));
     const status = toMessageStatus(error);
-    logger.warn({ memberId, reason: status.reason }, `pull refused: ${status.message}`);
+    refusals.refused({ rpc: "Pull", from: memberId, code: codeOf(error), message: status.message });
     yield { sequence, status, last: true };
   }
 }

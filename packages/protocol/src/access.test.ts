@@ -1,7 +1,9 @@
+import net from "node:net";
+import tls from "node:tls";
 import { inspect } from "node:util";
 import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { Refusal } from "./access.ts";
+import { type Refusal, refusalReasons } from "./access.ts";
 import { answering } from "./answering.ts";
 import { makeCertificates } from "./certificates.ts";
 import { services } from "./definition.ts";
@@ -44,7 +46,7 @@ async function materialFor(asked: readonly Role[], by = authority, lasts = valid
 beforeAll(async () => {
   authority = await makeAuthority("Test authority", validity(-2 * hourMs, hourMs));
   for (const role of roles) shown[role] = await materialFor([role]);
-});
+}, 300_000);
 
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -156,7 +158,63 @@ function watch({ coordinator }: Cluster, identity: Identity): Promise<number> {
   });
 }
 
-const none = { noToken: 0, wrongToken: 0, noRole: 0, wrongRole: 0 };
+const none = Object.fromEntries(refusalReasons.map((reason) => [reason, 0]));
+
+describe("connections", () => {
+  const refused: [string, () => Promise<TlsMaterial | undefined>, Refusal["reason"]][] = [
+    [
+      "an expired certificate",
+      () => materialFor(["worker"], authority, validity(-hourMs, -1000)),
+      "expiredCertificate",
+    ],
+    [
+      "one that is not valid yet",
+      () => materialFor(["worker"], authority, validity(hourMs / 2, hourMs)),
+      "expiredCertificate",
+    ],
+    ["a certificate of another authority", foreignMaterial, "wrongCertificate"],
+    ["plain text", async () => undefined, "plainText"],
+  ];
+  test.each(refused)("with %s are refused, told of once, and counted each time", async (_, show, reason) => {
+    const cluster = await serveBoth();
+    const material = await show();
+    const attempt = () => leave(cluster, material === undefined ? {} : { tls: material });
+    await expect(attempt()).rejects.toMatchObject({ code: "unavailable" });
+    // A client that has just failed waits before it connects again.
+    const another = async () => {
+      await attempt().catch(() => undefined);
+      return cluster.coordinator.refusals[reason];
+    };
+    await expect.poll(another, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
+    expect(cluster.reached).toEqual([]);
+    expect(cluster.refusals).toMatchObject([{ reason, peer: "127.0.0.1", rpc: "" }]);
+    const others = { ...cluster.coordinator.refusals, [reason]: 0 };
+    expect(others).toEqual(none);
+  });
+
+  test("that show no certificate are refused and counted; those that are given up are not", async () => {
+    const { coordinator } = await serveBoth();
+    const port = Number(coordinator.address.split(":")[1]);
+    const socket = tls.connect({
+      port,
+      host: "127.0.0.1",
+      ca: authority.certificate,
+      servername: "localhost",
+    });
+    await new Promise((resolve) => socket.once("error", resolve));
+    await expect.poll(() => coordinator.refusals).toEqual({ ...none, noCertificate: 1 });
+    const given = net.connect(port, "127.0.0.1");
+    await new Promise((resolve) => given.once("connect", resolve));
+    given.destroy();
+    await leave({ coordinator } as Cluster, { tls: shown.worker });
+    expect(coordinator.refusals).toEqual({ ...none, noCertificate: 1 });
+  });
+
+  /** Trusts this cluster, and is not of it. */
+  async function foreignMaterial(): Promise<TlsMaterial> {
+    return materialFor(["worker"], await makeAuthority("Other authority", validity(-2 * hourMs, hourMs)));
+  }
+});
 
 describe("roles", () => {
   test("those that may call are served, unary calls and streams alike", async () => {

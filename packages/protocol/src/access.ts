@@ -6,6 +6,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { endStream } from "./end-stream.ts";
+import type { FailedConnection } from "./http2-tuning.ts";
 import { type JoinToken, tokenKey } from "./join-token.ts";
 import { limits } from "./limits.ts";
 import { rolesAllowed } from "./permissions.ts";
@@ -17,29 +18,44 @@ import { toCallStatus } from "./status.ts";
  * - `noToken`, `wrongToken`: the server wants a join token, and the call brought none or another one
  * - `noRole`: the caller's certificate names no role
  * - `wrongRole`: it names roles that may not call this RPC
+ *
+ * or a connection, before any call:
+ * - `plainText`: it did not begin with TLS
+ * - `noCertificate`: the other side showed none
+ * - `expiredCertificate`: its certificate is not valid any more, or not yet
+ * - `wrongCertificate`: another authority signed it
  */
-export const refusalReasons = ["noToken", "wrongToken", "noRole", "wrongRole"] as const;
+export const refusalReasons = [
+  "noToken",
+  "wrongToken",
+  "noRole",
+  "wrongRole",
+  "plainText",
+  "noCertificate",
+  "expiredCertificate",
+  "wrongCertificate",
+] as const;
 
 export type RefusalReason = (typeof refusalReasons)[number];
 
-/** A call that was refused, for a log. It has no secret in it. */
+/** A call or a connection that was refused, for a log. It has no secret in it. */
 export interface Refusal {
   readonly reason: RefusalReason;
   /** IP address of the caller. */
   readonly peer: string;
-  /** Path of the RPC, for example `/downpour.v1.Coordinator/Join`. */
+  /** Path of the RPC, for example `/downpour.v1.Coordinator/Join`; empty for a connection. */
   readonly rpc: string;
-  /** What the caller was told. */
+  /** What the caller of an RPC was told. */
   readonly message: string;
 }
 
-/** How many calls were refused so far, by reason. */
+/** How many calls and connections were refused so far, by reason. */
 export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
 
 export interface AccessOptions {
   /** What every call must bring. Without it, a certificate is enough. */
   readonly token?: JoinToken | undefined;
-  /** Called with the first refusal of each peer and RPC, or of each peer when its token is missing or wrong. */
+  /** Called with the first refusal of each peer and RPC, or of each peer where it is about its token or its connection. */
   readonly onRefused?: (refusal: Refusal) => void;
 }
 
@@ -47,10 +63,13 @@ type HandleUnary = handleUnaryCall<unknown, unknown>;
 type HandleStream = handleBidiStreamingCall<unknown, unknown>;
 type Call = Pick<Parameters<HandleUnary>[0], "metadata" | "getPeer" | "getAuthContext">;
 
-/** Decides who may call what on one server with mutual TLS, and counts those that may not. */
+/** Decides who may call what on one server with mutual TLS, and counts those that may not, and connections that failed. */
 export class AccessGuard {
   readonly #options: AccessOptions;
-  readonly #counts: Record<RefusalReason, number> = { noToken: 0, wrongToken: 0, noRole: 0, wrongRole: 0 };
+  readonly #counts = Object.fromEntries(refusalReasons.map((reason) => [reason, 0])) as Record<
+    RefusalReason,
+    number
+  >;
   /** What was told to `onRefused`, oldest first. */
   readonly #told = new Set<string>();
 
@@ -58,7 +77,7 @@ export class AccessGuard {
     this.#options = options;
   }
 
-  /** Grows with every refused call. */
+  /** Grows with every refused call and connection. */
   get refusals(): RefusalCounts {
     return this.#counts;
   }
@@ -82,6 +101,15 @@ export class AccessGuard {
         : this.#guardUnary(path, allowed, call as HandleUnary);
     }
     return guarded;
+  }
+
+  /** A connection did not come about. One that is just given up by the other side is no refusal. */
+  connectionFailed({ code, peer }: FailedConnection): void {
+    const [reason, why] = whyRefused(code) ?? [];
+    if (reason === undefined) return;
+    this.#counts[reason]++;
+    const message = `a connection from ${peer} was refused: ${why} (${code})`;
+    this.#tell(`${peer} ${reason}`, { reason, peer, rpc: "", message });
   }
 
   #guardUnary(path: string, allowed: readonly Role[], handle: HandleUnary): HandleUnary {
@@ -133,15 +161,37 @@ export class AccessGuard {
     const peer = hostOf(call.getPeer());
     const isToken = reason === "noToken" || reason === "wrongToken";
     const key = isToken ? `${peer} ${reason}` : `${peer} ${rpc}`;
-    if (this.#told.has(key)) return error;
+    this.#tell(key, { reason, peer, rpc, message: error.message });
+    return error;
+  }
+
+  #tell(key: string, refusal: Refusal): void {
+    if (this.#told.has(key)) return;
     for (const oldest of this.#told) {
       if (this.#told.size < limits.refusalsRememberedMax) break;
       this.#told.delete(oldest);
     }
     this.#told.add(key);
-    this.#options.onRefused?.({ reason, peer, rpc, message: error.message });
-    return error;
+    this.#options.onRefused?.(refusal);
   }
+}
+
+/** Why a connection failed, by the codes of Node and OpenSSL. */
+function whyRefused(code: string): [RefusalReason, string] | undefined {
+  if (["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"].includes(code)) {
+    return ["expiredCertificate", "its certificate is not valid now; renew it, or set the clocks right"];
+  }
+  if (code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") {
+    return ["noCertificate", "it showed no certificate"];
+  }
+  if (["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_HTTP_REQUEST"].includes(code)) {
+    return ["plainText", "it spoke plain text, and this cluster speaks TLS"];
+  }
+  // All else that is wrong with a chain: UNABLE_TO_VERIFY_LEAF_SIGNATURE, SELF_SIGNED_CERT_IN_CHAIN, INVALID_PURPOSE...
+  if (/^(UNABLE_TO_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_)/.test(code)) {
+    return ["wrongCertificate", "its certificate was not signed by this cluster's authority for a client"];
+  }
+  return undefined;
 }
 
 /** A peer without its port, which is another one for each connection. */

@@ -1,5 +1,7 @@
 import type { ClientHttp2Session, Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { DownpourError } from "@downpour/errors";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import { Http2SubchannelConnector } from "@grpc/grpc-js/build/src/transport.js";
@@ -16,15 +18,28 @@ function missing(name: string): DownpourError {
   );
 }
 
+/** A connection over TLS that did not come about. */
+export interface FailedConnection {
+  /** What is wrong with the other side's certificate, or else what Node says. */
+  readonly code: string;
+  /** IP address of the other side. */
+  readonly peer: string;
+}
+
+export interface ConnectionListeners {
+  /** Called with every new connection, once its windows are raised. */
+  readonly onSession?: ((session: ServerHttp2Session) => void) | undefined;
+  readonly onFailed?: (failed: FailedConnection) => void;
+}
+
 /**
  * Raises the HTTP/2 windows and frames of a server: grpc-js leaves them at 64 KiB and 16 KiB, which is a third of
  * the throughput on one machine and far less over a network. Must run before the server is bound.
  *
- * @param onSession called with every new connection, once its windows are raised
  * @returns a function that throws unless the server that was bound is a tuned one
  * @throws internal when this grpc-js can't be tuned
  */
-export function tuneHttp2(server: Server, onSession?: (session: ServerHttp2Session) => void): () => void {
+export function tuneHttp2(server: Server, { onSession, onFailed }: ConnectionListeners = {}): () => void {
   const make: unknown = Reflect.get(server, serverFactory);
   if (typeof make !== "function") throw missing(`Server.${serverFactory}`);
   let tuned = false;
@@ -40,6 +55,11 @@ export function tuneHttp2(server: Server, onSession?: (session: ServerHttp2Sessi
       session.setLocalWindowSize(limits.windowBytes);
       onSession?.(session);
     });
+    // A socket that is gone does not say whose it was, unless it was asked before.
+    http2Server.on("connection", (socket: Socket) => void socket.remoteAddress);
+    http2Server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+      onFailed?.({ code: `${socket.authorizationError ?? error.code ?? ""}`, peer: peerOf(socket) });
+    });
     // A client may reset a stream with any code; without a listener, that would end the process.
     http2Server.on("stream", (stream: ServerHttp2Stream) => stream.on("error", () => undefined));
     tuned = true;
@@ -49,6 +69,11 @@ export function tuneHttp2(server: Server, onSession?: (session: ServerHttp2Sessi
   return () => {
     if (!tuned) throw missing(`call of Server.${serverFactory}`);
   };
+}
+
+function peerOf(socket: TLSSocket): string {
+  const below = Reflect.get(socket, "_parent") as Socket | undefined;
+  return socket.remoteAddress ?? below?.remoteAddress ?? "an unknown address";
 }
 
 /**

@@ -123,7 +123,7 @@ describe("calls", () => {
     await inProgress;
     const closed = serving.close(20_000);
     finish();
-    await expect(call).resolves.toEqual({ jobJson: "{}", coordinatorEpoch: 7, runDirectory: "runs" });
+    await expect(call).resolves.toMatchObject({ jobJson: "{}", coordinatorEpoch: 7, runDirectory: "runs" });
     await closed;
   });
 });

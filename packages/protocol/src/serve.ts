@@ -24,7 +24,7 @@ export interface Serving {
   readonly address: string;
   /** Stops accepting, lets running calls end, and cancels what is left after `graceMs`. */
   close(graceMs: number): Promise<void>;
-  /** Calls that were refused so far, by reason; none are without TLS. */
+  /** Calls and connections that were refused so far, by reason; none are without TLS. */
   readonly refusals: RefusalCounts;
 }
 
@@ -64,7 +64,10 @@ export async function serve(
     definition,
     tls === undefined ? implementation : guard.protect(definition, implementation),
   );
-  const throwUnlessTuned = tuneHttp2(server, options.onSession);
+  const throwUnlessTuned = tuneHttp2(server, {
+    onSession: options.onSession,
+    onFailed: (failed) => guard.connectionFailed(failed),
+  });
   const bound = await bind(server, host, port, tls);
   try {
     throwUnlessTuned();

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { type BenchCheckpointOptions, durabilityPlanOf } from "./bench-checkpoint.ts";
 import { type BenchComputeOptions, computePlanOf } from "./bench-compute.ts";
 import { type BenchInputOptions, inputPlanOf } from "./bench-input.ts";
 
@@ -17,6 +18,14 @@ const input: BenchInputOptions = {
   width: "224",
   augmentation: "yes",
   rounds: "5",
+};
+const checkpoint: BenchCheckpointOptions = {
+  parameters: "25000000",
+  workers: "1",
+  servers: "2",
+  batch: "64",
+  rounds: "3",
+  seconds: "20",
 };
 
 test.each([
@@ -57,6 +66,16 @@ test.each<[Partial<BenchInputOptions>, RegExp]>([
   [{ steps: "none" }, /^--steps none: expected an integer/],
 ])("the benchmark of input refuses %j", (changed, message) => {
   expect(() => inputPlanOf({ ...input, ...changed })).toThrow(
+    expect.objectContaining({ code: "usage", message: expect.stringMatching(message) }),
+  );
+});
+
+test.each<[Partial<BenchCheckpointOptions>, RegExp]>([
+  [{ parameters: "25e9" }, /^--parameters 25e9: expected an integer of 10000 to 200000000$/],
+  [{ servers: "1" }, /^--servers 1: expected an integer of 2 to 64$/],
+  [{ seconds: "0" }, /^--seconds 0: expected an integer/],
+])("the benchmark of checkpoints refuses %j", (changed, message) => {
+  expect(() => durabilityPlanOf({ ...checkpoint, ...changed })).toThrow(
     expect.objectContaining({ code: "usage", message: expect.stringMatching(message) }),
   );
 });

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { CliConfig } from "../config.ts";
 import type { Reporter } from "../reporter.ts";
 import type { BenchApplyOptions } from "./bench-apply.ts";
+import type { BenchCheckpointOptions } from "./bench-checkpoint.ts";
 import type { BenchClusterOptions } from "./bench-cluster.ts";
 import type { BenchComputeOptions } from "./bench-compute.ts";
 import type { BenchInputOptions } from "./bench-input.ts";
@@ -69,6 +70,21 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .action(async (options: BenchClusterOptions) => {
       const { benchCluster } = await import("./bench-cluster.ts");
       await benchCluster(options, config, reporter());
+    });
+
+  bench
+    .command("checkpoint")
+    .description("what checkpoints and replicas cost a cluster on this machine, in throughput")
+    .option("--parameters <count>", "parameters of the network, about", "25000000")
+    .option("--workers <count>", "workers", "1")
+    .option("--servers <count>", "parameter servers", "2")
+    .option("--batch <count>", "images of a worker's step", "64")
+    .option("--rounds <count>", "rounds, each with fresh processes of every cluster", "3")
+    .option("--seconds <count>", "length of each measurement, of which a round has six", "20")
+    .option("--store <folder>", "folder that checkpoints go below; one for temporary files without it")
+    .action(async (options: BenchCheckpointOptions) => {
+      const { benchCheckpoint } = await import("./bench-checkpoint.ts");
+      await benchCheckpoint(options, reporter());
     });
 
   bench
