@@ -12,6 +12,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 const command = path.join(root, "packages/cli/bin/downpour.js");
 const project = `downpour-bench-${process.pid}`;
 const port = String(20_000 + (process.pid % 10_000));
+const pagePort = String(30_000 + (process.pid % 10_000));
 
 /** What the coordinator prints as progress, about once a second. */
 const settleMs = 5000;
@@ -53,7 +54,10 @@ export class ComposeCluster {
     const file = path.join(folder, "job.yaml");
     // JSON is YAML.
     writeFileSync(file, JSON.stringify(job));
-    this.#child = this.#spawn(["--json", "up", file, "--project", project, "--port", port, ...args], env);
+    this.#child = this.#spawn(
+      ["--json", "up", file, "--project", project, "--port", port, "--page-port", pagePort, ...args],
+      env,
+    );
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
       if (line.startsWith("{")) this.events.push(JSON.parse(line));
     });
