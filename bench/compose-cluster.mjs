@@ -12,6 +12,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 const command = path.join(root, "packages/cli/bin/downpour.js");
 const project = `downpour-bench-${process.pid}`;
 const port = String(20_000 + (process.pid % 10_000));
+const pagePort = String(30_000 + (process.pid % 10_000));
 
 /** What the coordinator prints as progress, about once a second. */
 const settleMs = 5000;
@@ -53,7 +54,10 @@ export class ComposeCluster {
     const file = path.join(folder, "job.yaml");
     // JSON is YAML.
     writeFileSync(file, JSON.stringify(job));
-    this.#child = this.#spawn(["--json", "up", file, "--project", project, "--port", port, ...args], env);
+    this.#child = this.#spawn(
+      ["--json", "up", file, "--project", project, "--port", port, "--page-port", pagePort, ...args],
+      env,
+    );
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
       if (line.startsWith("{")) this.events.push(JSON.parse(line));
     });
@@ -91,7 +95,7 @@ export class ComposeCluster {
       if (found !== undefined) return found;
       const ended = await Promise.race([this.#ended, sleep(50)]);
       if (ended !== undefined && !this.events.slice(from).some(is)) {
-        throw new Error(`the cluster ended without it (status ${ended.status}):\n${ended.said}`);
+        throw new Error(`the cluster ended without it (status ${ended.status}): ${this.#lastWords()}`);
       }
       if (Date.now() > giveUpMs) throw new Error("nothing of the kind happened in time");
     }
@@ -114,14 +118,22 @@ export class ComposeCluster {
     await this.event(({ type, workers: now }) => type === "progress" && now === workers, from);
   }
 
-  /** The process ids of a service's containers, on this machine. @param {string} service */
-  pidsOf(service) {
+  /** The process id of a service's container on this machine, when it runs. @param {string} service */
+  async pidOf(service) {
     const filters = [
       `label=com.docker.compose.project=${project}`,
       `label=com.docker.compose.service=${service}`,
     ];
-    const ids = docker("ps", "--quiet", ...filters.flatMap((filter) => ["--filter", filter])).split("\n");
-    return ids.map((id) => docker("inspect", "--format", "{{.State.Pid}}", id));
+    for (;;) {
+      const id = docker("ps", "--quiet", ...filters.flatMap((filter) => ["--filter", filter]));
+      if (id !== "") return docker("inspect", "--format", "{{.State.Pid}}", id);
+      const ended = await Promise.race([this.#ended, sleep(200)]);
+      if (ended !== undefined) throw new Error(`the cluster ended without ${service}: ${this.#lastWords()}`);
+    }
+  }
+
+  #lastWords() {
+    return JSON.stringify(this.events.at(-1) ?? null);
   }
 
   /** Ends the job in order, through the live page's API. */

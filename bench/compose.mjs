@@ -138,14 +138,18 @@ async function slow() {
   for (const name of options.codecs.split(",")) {
     const wire = codecs[name];
     if (wire === undefined) throw new Error(`--codecs ${name}: expected ${Object.keys(codecs).join(", ")}`);
-    const job = { ...cifarJob("cifar-cnn", { epochs, workers: 2, batchSize: 16, limit: examples }), wire };
+    const learning = {
+      gradient: {},
+      learningRate: { initial: 0.01, warmup: { epochs: 0.5, from: 0.1 } },
+    };
+    const size = { epochs, workers: 2, batchSize: 16, limit: examples };
+    const job = { ...cifarJob("cifar-cnn", size), ...learning, wire };
     results.push(
       await withCluster(
         job,
         args,
         async (cluster) => {
-          await cluster.event(({ type, role }) => type === "memberJoined" && role === "worker");
-          limitLinks(cluster);
+          await limitLinks(cluster);
           const { summary } = await cluster.finish();
           const result = { name, ...speedOf(cluster.events), testAccuracy: summary.testAccuracy };
           process.stderr.write(`${JSON.stringify(result)}\n`);
@@ -241,9 +245,9 @@ function jobOf(model, { epochs, workers, batchSize }) {
 }
 
 /** Whatever leaves a link leaves it at the rate: towards workers and towards its server. */
-function limitLinks(cluster) {
+async function limitLinks(cluster) {
   for (const service of ["link-1", "link-2"]) {
-    const [pid = ""] = cluster.pidsOf(service);
+    const pid = await cluster.pidOf(service);
     const inside = (...args) =>
       spawnSync("nsenter", ["--target", pid, "--net", ...args], { encoding: "utf8" });
     const list = JSON.parse(inside("ip", "-json", "link").stdout);
