@@ -52,6 +52,9 @@ for (const args of [
 /** @param {string} text */
 const note = (text) => (values.json ? process.stderr : process.stdout).write(`${text}\n`);
 
+// Told to end: nodes of NATS are killed as this process exits, and roles end when it is gone.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+
 const nats = await NatsNode.makeAll(folder, nodes, tlsDirectory);
 let failed = true;
 try {
