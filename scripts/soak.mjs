@@ -52,9 +52,8 @@ for (const args of [
 /** @param {string} text */
 const note = (text) => (values.json ? process.stderr : process.stdout).write(`${text}\n`);
 
-// Ends by itself, so that nothing it started is left.
-process.once("SIGINT", () => process.exit(130));
-process.once("SIGTERM", () => process.exit(143));
+// Told to end: nodes of NATS are killed as this process exits, and roles end when it is gone.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
 
 const nats = await makeNatsNodes(folder, nodes, natsTlsArgs(tlsDirectory));
 let failed = true;

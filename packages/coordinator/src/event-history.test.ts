@@ -1,8 +1,9 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { JobEvent, JobSummary } from "@downpour/protocol";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { EventFile, readEventHistory } from "./event-history.ts";
+import { EventFile, readEventHistory, withoutEnd } from "./event-history.ts";
 
 let folder: string;
 let file: string;
@@ -45,4 +46,15 @@ it("keeps the count where a line can't be read", () => {
   appendFileSync(file, "?\n");
   write(1);
   expect(readEventHistory(file, 10)).toMatchObject({ count: 3, latest: [event(1), { timeMs: 0 }, event(1)] });
+});
+
+it("an end that a run had before it was resumed is a change of its state only", () => {
+  const summary = { outcome: "failed", reason: null, message: "the disk was full" } as JobSummary;
+  expect(withoutEnd({ type: "ended", summary })).toEqual({
+    type: "stateChanged",
+    state: "failed",
+    reason: "the disk was full",
+  });
+  const other: JobEvent = { type: "replicasInStep", slices: 1 };
+  expect(withoutEnd(other)).toBe(other);
 });

@@ -40,6 +40,13 @@ function parseLine(line: string): TimedEvent {
   }
 }
 
+/** An earlier end of a run that was resumed is none any more: what it says else is that the state changed. */
+export function withoutEnd(event: JobEvent): JobEvent {
+  if (event.type !== "ended") return event;
+  const { outcome, reason, message } = event.summary;
+  return { type: "stateChanged", state: outcome, reason: reason ?? message };
+}
+
 /** Appends events to `events.jsonl`: at once, so that the death of the process loses none. */
 export class EventFile {
   readonly #descriptor: number;

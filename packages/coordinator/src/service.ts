@@ -15,9 +15,10 @@ import { controlHandlers } from "./control-handlers.ts";
 import type { Converger } from "./converger.ts";
 import type { CoordinatorCore } from "./coordinator-core.ts";
 import type { EventBus } from "./event-bus.ts";
-import type { TimedEvent } from "./event-history.ts";
+import { type TimedEvent, withoutEnd } from "./event-history.ts";
 import type { JobCommands } from "./job-commands.ts";
 import { memberAddresses, placedSlicesOf } from "./layout-view.ts";
+import { isFinal } from "./lifecycle.ts";
 import type { ServerMonitor } from "./server-monitor.ts";
 import type { StateKeeper } from "./state-keeper.ts";
 import {
@@ -150,7 +151,9 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
     }),
     Watch: (stream) => {
       const unsubscribe = options.events.subscribe(
-        ({ sequence, event: { timeMs, event } }) => {
+        ({ sequence, event: { timeMs, event: told } }) => {
+          // In NATS an earlier run may have left its end.
+          const event = isFinal(core.lifecycle) ? told : withoutEnd(told);
           const flowing = stream.write({ sequence, timeMs, json: JSON.stringify(event) });
           if (event.type === "ended") {
             unsubscribe();

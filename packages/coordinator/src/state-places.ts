@@ -5,7 +5,7 @@ import type { Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import type { Identity } from "@downpour/protocol";
 import { type EventBus, InProcessEventBus } from "./event-bus.ts";
-import { readEventHistory, type TimedEvent } from "./event-history.ts";
+import { readEventHistory, type TimedEvent, withoutEnd } from "./event-history.ts";
 import type { JobStore } from "./job-store.ts";
 import { LeaderLock } from "./leader-lock.ts";
 import { awaitLeadership, keepLeadership } from "./leadership.ts";
@@ -50,7 +50,7 @@ export function openEmbeddedState({ runDirectory }: StatePlaceOptions): StatePla
     openEvents: () => {
       const { count, latest } = readEventHistory(join(runDirectory, "events.jsonl"), historyMax);
       const bus = new InProcessEventBus<TimedEvent>({ historyMax, firstSequence: count - latest.length + 1 });
-      for (const event of latest) bus.publish(event);
+      for (const { timeMs, event } of latest) bus.publish({ timeMs, event: withoutEnd(event) });
       return Promise.resolve({ events: bus, earlierCount: count - latest.length });
     },
   };

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "./ports.ts";
 import { Role } from "./role.ts";
+import { isClientOf } from "./socket-owner.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
 export interface FaultClusterOptions {
@@ -17,6 +18,8 @@ export interface FaultClusterOptions {
   readonly roleArgs?: readonly string[];
   /** Arguments of workers and evaluator, such as where the data are. */
   readonly memberArgs?: readonly string[];
+  /** Servers are reached, and reach the coordinators, through networks that can be cut; else workers' only. */
+  readonly serverNetworks?: boolean;
   /** Told what happens to roles. */
   readonly onNote?: (text: string) => void;
   readonly random?: () => number;
@@ -33,13 +36,16 @@ const endGraceMs = 90_000;
 
 /**
  * All roles of a job as real processes, each started again when it dies. Every worker reaches the coordinators through
- * networks of its own, which can be cut.
+ * networks of its own, which can be cut; and so do servers, where that is asked for, which then advertise an address
+ * behind which there is such a network, too.
  */
 export class FaultCluster {
   readonly #options: FaultClusterOptions;
   readonly #roles = new Map<string, Role>();
-  /** By worker: its ways to the coordinators. */
+  /** By role: its ways to the coordinators. */
   readonly #networks = new Map<string, TcpProxy[]>();
+  /** By server: the way of everybody to it. */
+  readonly #doors = new Map<string, TcpProxy>();
   #coordinators: string[] = [];
   #ending = false;
   #watching: Promise<void>[] = [];
@@ -69,13 +75,36 @@ export class FaultCluster {
     return this.#networks.get(worker) ?? [];
   }
 
+  /**
+   * Cuts the network between two roles, and no other; connections stay open, and nobody is told. Between servers, and
+   * between them and others, it takes `serverNetworks`.
+   * @returns heals it; before, the ways that it concerns can't be cut for others
+   */
+  cut(one: string, other: string): () => void {
+    const cut = [...this.#cutFrom(one, other), ...this.#cutFrom(other, one)];
+    if (cut.length === 0) throw new Error(`there is no network between ${one} and ${other} that can be cut`);
+    return () => {
+      for (const network of cut) network.heal();
+    };
+  }
+
+  /** @returns the networks through which a client reaches another role */
+  #cutFrom(client: string, to: string): TcpProxy[] {
+    const way = this.#networks.get(client)?.[this.names("coordinator").indexOf(to)];
+    way?.partition();
+    const door = this.#doors.get(to);
+    door?.partition((port) => isClientOf(this.role(client).pids.slice(-1), port));
+    return [way, door].filter((network) => network !== undefined);
+  }
+
   /** All process ids that roles ever had. */
   get pids(): number[] {
     return [...this.#roles.values()].flatMap((role) => role.pids);
   }
 
   async start(): Promise<void> {
-    const { folder, jobFile, servers, workers, coordinators, roleArgs = [], memberArgs = [] } = this.#options;
+    const { folder, jobFile, servers, workers, coordinators } = this.#options;
+    const { roleArgs = [], memberArgs = [], serverNetworks = false } = this.#options;
     const logs = join(folder, "logs");
     mkdirSync(logs, { recursive: true });
     const ports = await freePorts(coordinators);
@@ -88,14 +117,14 @@ export class FaultCluster {
       add(`coordinator-${i + 1}`, ["coordinator", jobFile, ...run, "--port", `${port}`]);
     }
     const joining = ["--coordinator", this.coordinatorAddresses];
-    for (let i = 1; i <= servers; i++) add(`server-${i}`, ["server", ...joining]);
+    for (let i = 1; i <= servers; i++) {
+      const name = `server-${i}`;
+      add(name, ["server", ...(serverNetworks ? await this.#serverBehindNetworks(name) : joining)]);
+    }
     add("evaluator-1", ["evaluator", ...joining, ...memberArgs]);
     for (let i = 1; i <= workers; i++) {
-      const { random = Math.random } = this.#options;
-      const ways = await Promise.all(this.#coordinators.map((address) => TcpProxy.listen(address, random)));
-      this.#networks.set(`worker-${i}`, ways);
-      const addresses = ways.map((way) => way.address).join(",");
-      add(`worker-${i}`, ["worker", "--coordinator", addresses, ...memberArgs]);
+      const name = `worker-${i}`;
+      add(name, ["worker", ...(await this.#joinThroughNetworks(name)), ...memberArgs]);
     }
     for (const role of this.#roles.values()) {
       role.start();
@@ -113,7 +142,7 @@ export class FaultCluster {
     const left = roles.filter((role) => role.isRunning);
     for (const role of left) role.signal("SIGKILL");
     await Promise.all(this.#watching);
-    for (const network of [...this.#networks.values()].flat()) await network.close();
+    for (const network of [...this.#networks.values(), ...this.#doors.values()].flat()) await network.close();
     return left.map(({ name }) => name);
   }
 
@@ -122,6 +151,22 @@ export class FaultCluster {
     this.#ending = true;
     for (const role of this.#roles.values()) role.signal("SIGKILL");
     await this.end();
+  }
+
+  /** @returns arguments of a role that reaches the coordinators through networks of its own */
+  async #joinThroughNetworks(name: string): Promise<string[]> {
+    const { random } = this.#options;
+    const ways = await Promise.all(this.#coordinators.map((address) => TcpProxy.listen(address, random)));
+    this.#networks.set(name, ways);
+    return ["--coordinator", ways.map((way) => way.address).join(",")];
+  }
+
+  /** @returns arguments of a server that is also reached through one */
+  async #serverBehindNetworks(name: string): Promise<string[]> {
+    const [port = 0] = await freePorts(1);
+    const door = await TcpProxy.listen(`127.0.0.1:${port}`, this.#options.random);
+    this.#doors.set(name, door);
+    return [...(await this.#joinThroughNetworks(name)), "--port", `${port}`, "--advertise", door.address];
   }
 
   async #keepRunning(role: Role): Promise<void> {

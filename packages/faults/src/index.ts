@@ -8,4 +8,5 @@ export { accountOfPushes, type PushAccount, readPushAccount } from "./push-accou
 export { pick, seededRandom } from "./random.ts";
 export { Role, type RoleEnd } from "./role.ts";
 export { type SoakOptions, type SoakResult, soak } from "./soak.ts";
+export { isClientOf } from "./socket-owner.ts";
 export { TcpProxy } from "./tcp-proxy.ts";

@@ -34,6 +34,7 @@ export function soakJob(facts: {
         workers,
         replicas: 1,
         state: "nats",
+        startTimeoutMs: 180_000,
         nats: { servers: store.servers, replicas: store.servers.length > 1 ? 3 : 1 },
         heartbeatIntervalMs: 500,
         memberTimeoutMs: 5000,

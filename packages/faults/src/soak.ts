@@ -122,7 +122,10 @@ async function run(options: SoakOptions, name: string, epochs: number | undefine
   try {
     await cluster.start();
     const following = follow(cluster.coordinatorAddresses, view, identity, over.signal);
-    await until("training is under way", () => (view.progress?.examplesCounted ?? 0) > 0);
+    await until("training is under way", () => {
+      if (view.summary?.outcome === "failed") throw new Error(`the job has failed: ${view.summary.message}`);
+      return (view.progress?.examplesCounted ?? 0) > 0;
+    });
     if (epochs === undefined) {
       await disturb(options, cluster, view, clock, faults);
       await stopJob(cluster.coordinatorAddresses, identity);

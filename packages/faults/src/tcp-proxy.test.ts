@@ -1,9 +1,25 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { isClientOf } from "./socket-owner.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
 const closing: (() => unknown)[] = [];
+
+/** Another process: connects and says 1; what it is told to say next goes the same way, 3 over a new connection. */
+const talk = `
+  const connect = (word) => {
+    const socket = require("node:net").connect(Number(process.argv[1]), "127.0.0.1");
+    socket.on("data", (data) => process.stdout.write(data)).write(word);
+    return socket;
+  };
+  const first = connect("1");
+  process.stdin.on("data", (text) => {
+    if (String(text).includes("2")) first.write("2");
+    if (String(text).includes("connect")) connect("3");
+  });
+`;
 
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -28,14 +44,20 @@ async function clientOf(proxy: TcpProxy): Promise<Socket> {
   return client;
 }
 
-async function read(client: Socket, bytes: number): Promise<Buffer> {
+/** The next bytes that arrive; several chunks may come at once. What comes between two reads is lost. */
+function read(client: Socket, bytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for (let got = 0; got < bytes; ) {
-    const [part] = (await once(client, "data")) as [Buffer];
-    parts.push(part);
-    got += part.length;
-  }
-  return Buffer.concat(parts);
+  let got = 0;
+  return new Promise((resolve) => {
+    const take = (part: Buffer) => {
+      parts.push(part);
+      got += part.length;
+      if (got < bytes) return;
+      client.off("data", take);
+      resolve(Buffer.concat(parts));
+    };
+    client.on("data", take);
+  });
 }
 
 describe("TcpProxy", () => {
@@ -80,6 +102,28 @@ describe("TcpProxy", () => {
     expect([heard, client.destroyed]).toEqual(["", false]);
     proxy.heal();
     await expect.poll(() => heard).toBe("b");
+  });
+
+  it("can be partitioned for the connections of some processes, those made meanwhile among them", async () => {
+    const { proxy, client } = await echoThrough();
+    const other = spawn(process.execPath, ["-e", talk, proxy.address.split(":")[1] ?? ""]);
+    closing.push(() => other.kill("SIGKILL"));
+    let heard = "";
+    other.stdout.on("data", (data: Buffer) => {
+      heard += data.toString();
+    });
+    await expect.poll(() => heard).toBe("1");
+    proxy.partition((port) => isClientOf([other.pid ?? -1], port));
+    other.stdin.write("2");
+    other.stdin.write("connect");
+    client.write("a");
+    expect((await read(client, 1)).toString()).toBe("a");
+    const again = await clientOf(proxy);
+    again.write("b");
+    expect((await read(again, 1)).toString()).toBe("b");
+    expect(heard).toBe("1");
+    proxy.heal();
+    await expect.poll(() => [...heard].sort().join("")).toBe("123");
   });
 
   it("resets connections, and takes new ones", async () => {

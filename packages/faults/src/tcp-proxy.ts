@@ -19,7 +19,8 @@ export class TcpProxy {
   readonly #random: () => number;
   readonly #server: Server;
   readonly #pipes = new Set<Pipe>();
-  #partitioned = false;
+  /** Whom the network is cut for, by the port that a client comes from; undefined for nobody. */
+  #cut: ((clientPort: number) => boolean) | undefined;
 
   private constructor(target: string, random: () => number) {
     const [host = "127.0.0.1", port] = target.split(":");
@@ -49,15 +50,22 @@ export class TcpProxy {
     return typeof found === "object" && found !== null ? `127.0.0.1:${found.port}` : "";
   }
 
-  /** Nothing gets through until {@link heal}, and nobody is told. */
-  partition(): void {
-    this.#partitioned = true;
+  /**
+   * Nothing gets through until {@link heal}, and nobody is told.
+   * @param concerns whether it is so for a client, by the port that it comes from; for all where it is left out
+   */
+  partition(concerns: (clientPort: number) => boolean = () => true): void {
+    this.#cut = concerns;
+    for (const pipe of this.#pipes) pipe.held = concerns(pipe.clientPort);
   }
 
   /** What was held back arrives, and so does everything after it. */
   heal(): void {
-    this.#partitioned = false;
-    for (const pipe of this.#pipes) pipe.flow();
+    this.#cut = undefined;
+    for (const pipe of this.#pipes) {
+      pipe.held = false;
+      pipe.flow();
+    }
   }
 
   /** Resets all connections; new ones may be made. */
@@ -72,10 +80,17 @@ export class TcpProxy {
 
   #accept(client: Socket): void {
     const upstream = connect(this.#target.port, this.#target.host);
-    const holds = () => this.#partitioned;
     const latency = () => this.delayMs + (this.#random() < this.loss ? retransmissionMs : 0);
-    const pipes = [new Pipe(client, upstream, holds, latency), new Pipe(upstream, client, holds, latency)];
-    for (const pipe of pipes) this.#pipes.add(pipe);
+    const clientPort = client.remotePort ?? 0;
+    const pipes = [
+      new Pipe(client, upstream, clientPort, latency),
+      new Pipe(upstream, client, clientPort, latency),
+    ];
+    const held = this.#cut?.(clientPort) ?? false;
+    for (const pipe of pipes) {
+      pipe.held = held;
+      this.#pipes.add(pipe);
+    }
     const end = () => {
       for (const pipe of pipes) {
         pipe.destroy();
@@ -92,18 +107,21 @@ export class TcpProxy {
 
 /** One direction of a connection: chunks in order, none before its time. */
 class Pipe {
+  /** Of the connection. */
+  readonly clientPort: number;
+  /** Nothing is let through. */
+  held = false;
   readonly #from: Socket;
   readonly #to: Socket;
-  readonly #holds: () => boolean;
   readonly #latency: () => number;
   readonly #chunks: { readonly data: Buffer; readonly dueMs: number }[] = [];
   #heldBytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(from: Socket, to: Socket, holds: () => boolean, latency: () => number) {
+  constructor(from: Socket, to: Socket, clientPort: number, latency: () => number) {
     this.#from = from;
     this.#to = to;
-    this.#holds = holds;
+    this.clientPort = clientPort;
     this.#latency = latency;
     from.on("data", (data: Buffer) => this.#take(data));
     to.on("drain", () => this.flow());
@@ -112,7 +130,7 @@ class Pipe {
   flow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    while (!this.#holds() && !this.#to.destroyed) {
+    while (!this.held && !this.#to.destroyed) {
       const next = this.#chunks[0];
       if (next === undefined) return;
       const waitMs = next.dueMs - performance.now();
