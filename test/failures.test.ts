@@ -135,7 +135,8 @@ describe("a coordinator that dies", () => {
 describe("a cluster that dies as a whole", () => {
   it.each([
     ["the same servers and workers", []],
-    ["another number of servers and workers", ["--servers", "3", "--workers", "1"]],
+    ["more servers, and one worker", ["--servers", "3", "--workers", "1"]],
+    ["one server, and more workers", ["--servers", "1", "--workers", "3"]],
   ])("is resumed from the last checkpoint on %s", async (_, sizes) => {
     const epochs = 50;
     const { file, run } = longJob(epochs);
