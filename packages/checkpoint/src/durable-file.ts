@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { PartRecord } from "./checkpoint-manifest.ts";
 import { type FileSystem, storeError } from "./file-system.ts";
 
@@ -14,13 +15,19 @@ export function isTemporary(name: string): boolean {
   return temporaryPattern.test(name);
 }
 
+interface DurableOptions {
+  /** Throws where the file must not get its name any more. */
+  readonly beforeRename?: () => Promise<void>;
+  /** It is written no faster than this, piece by piece; left out: as fast as can be. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
 /**
  * Writes a file so that a reader sees all of it or nothing, also after a loss of power: under a temporary name, fsync,
  * rename, fsync of the folder. On failure the temporary file is removed, and a file of that name from before is as it
  * was, unless the very last step failed.
  *
  * @param chunks must not change before the promise resolves
- * @param beforeRename throws where the file must not get its name any more
  * @throws resourceExhausted: the disk is full; environment: the folder can't be written; notFound: it is not there
  */
 export async function writeDurably(
@@ -28,12 +35,12 @@ export async function writeDurably(
   file: string,
   chunks: readonly Uint8Array[],
   files: FileSystem,
-  beforeRename: () => Promise<void> = async () => undefined,
+  { beforeRename = async () => undefined, bytesPerSecond = Number.POSITIVE_INFINITY }: DurableOptions = {},
 ): Promise<PartRecord> {
   const temporary = join(folder, `.${file}.tmp-${randomUUID().slice(0, 8)}`);
   const path = join(folder, file);
   try {
-    const written = await writeNew(temporary, chunks, files);
+    const written = await writeNew(temporary, chunks, bytesPerSecond, files);
     await beforeRename();
     await files.rename(temporary, path);
     await syncFolder(folder, files);
@@ -48,8 +55,10 @@ export async function writeDurably(
 async function writeNew(
   path: string,
   chunks: readonly Uint8Array[],
+  bytesPerSecond: number,
   files: FileSystem,
 ): Promise<Omit<PartRecord, "file">> {
+  const startMs = performance.now();
   const hash = createHash("sha256");
   let bytes = 0;
   const handle = await files.open(path, "wx");
@@ -57,6 +66,8 @@ async function writeNew(
     for (const chunk of chunks) {
       for (let at = 0; at < chunk.byteLength; at += pieceBytes) {
         const piece = chunk.subarray(at, at + pieceBytes);
+        const aheadMs = (bytes / bytesPerSecond) * 1000 - (performance.now() - startMs);
+        if (aheadMs > 1) await sleep(aheadMs);
         hash.update(piece);
         await writeAll(handle, piece);
         bytes += piece.byteLength;

@@ -308,6 +308,25 @@ describe("committing", () => {
     expect(await filesBelow(store)).toHaveLength(14);
   });
 
+  it("writes a part no faster than it is asked to, and gives other work its turn meanwhile", async () => {
+    const chunks = [new Uint8Array(12 * 2 ** 20).fill(7)];
+    let turns = 0;
+    const timer = setInterval(() => turns++, 20);
+    const startMs = performance.now();
+    const part = await writePart(
+      store,
+      first,
+      { file: "server-0-of-2.state.json", chunks },
+      nodeFileSystem,
+      2e7,
+    );
+    clearInterval(timer);
+    expect(part.bytes).toBe(12 * 2 ** 20);
+    // Two of its three pieces at 20 MB/s come before the last.
+    expect(performance.now() - startMs).toBeGreaterThan(400);
+    expect(turns).toBeGreaterThan(3);
+  });
+
   it("is refused to a coordinator that another has taken over from, even before the other has committed", async () => {
     await writePart(
       store,

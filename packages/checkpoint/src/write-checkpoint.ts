@@ -18,6 +18,7 @@ import type { PartContent } from "./server-part.ts";
  * Writing a part again replaces it. Any process may write parts; what this returns goes to the coordinator, for the
  * manifest.
  *
+ * @param bytesPerSecond it is written no faster than this, in pieces; left out: as fast as can be
  * @throws failedPrecondition: the checkpoint is committed already; resourceExhausted: the part is too long, or the disk
  *   is full; environment: the folder can't be written; notFound: there is no such store. A failed write removes what it
  *   wrote and leaves other files alone.
@@ -27,6 +28,7 @@ export async function writePart(
   id: CheckpointId,
   { file, chunks }: PartContent,
   files: FileSystem = nodeFileSystem,
+  bytesPerSecond?: number,
 ): Promise<PartRecord> {
   checkPartName(file);
   const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
@@ -48,7 +50,7 @@ export async function writePart(
   };
   await refuseCommitted();
   // Asked again at the end: a slow writer whose work another has done must not damage what was committed meanwhile.
-  return writeDurably(folder, file, chunks, files, refuseCommitted);
+  return writeDurably(folder, file, chunks, files, { beforeRename: refuseCommitted, bytesPerSecond });
 }
 
 async function makeFolder(store: string, folder: string, files: FileSystem): Promise<void> {

@@ -120,7 +120,7 @@ export class CheckpointWriter {
     if (reason !== "command") this.#again = undefined;
     try {
       const epochsPassed = core.ledger?.progress().epochsPassed ?? 0;
-      const committed = await this.#writeAndCommit();
+      const committed = await this.#writeAndCommit(reason === "schedule" || reason === "command");
       const seconds = (nowMs() - startMs) / 1000;
       const { sequence, path, bytes } = committed;
       emit({ type: "checkpointed", reason, sequence, path, epochsPassed, seconds, bytes });
@@ -136,7 +136,8 @@ export class CheckpointWriter {
     }
   }
 
-  async #writeAndCommit(): Promise<CommittedCheckpoint> {
+  /** @param paced training goes on, and is not to be slowed down */
+  async #writeAndCommit(paced: boolean): Promise<CommittedCheckpoint> {
     const { core, links, store, nowMs } = this.#options;
     const { layout, job } = core;
     if (layout === undefined || !this.#isPossible()) {
@@ -163,6 +164,7 @@ export class CheckpointWriter {
           sequence: id.sequence,
           writerIndex,
           writerCount: writers.length,
+          paced,
         };
         return (await link.caller.call("WriteCheckpoint", request, writeTimeoutMs)).parts;
       }),

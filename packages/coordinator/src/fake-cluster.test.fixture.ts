@@ -77,6 +77,8 @@ export class FakeServer {
   memberId = "";
   index = -1;
   slices = new Map<number, HeldSlice>();
+  /** Of each checkpoint that it wrote a part of: whether it was to be written slowly. */
+  readonly paced: boolean[] = [];
   /** What it says of the replicas of its slices. */
   replicaState: ReplicaReportInput["state"] | undefined;
   readonly #serving: Serving;
@@ -163,6 +165,7 @@ export class FakeServer {
   }
 
   async write(request: WriteCheckpointRequest) {
+    this.paced.push(request.paced);
     const place = { serverIndex: request.writerIndex, serverCount: request.writerCount, batchesPerEpoch: 10 };
     const slices = [...this.slices.values()]
       .filter(({ primary }) => primary)

@@ -86,11 +86,13 @@ async function startTraining({ address }: Started, serverCount = 2) {
 it("writes a checkpoint when training begins and on command, and keeps no more than the job says", async () => {
   const runDirectory = folder();
   const coordinator = await start(testJob({ checkpoint: { keepLast: 1, keepBest: 0 } }), runDirectory);
-  const { worker } = await startTraining(coordinator);
+  const { worker, servers } = await startTraining(coordinator);
   await until(() => coordinator.of("checkpointed").length === 1);
   const { sequence, path } = await worker.coordinator.call("Checkpoint", {});
   expect(sequence).toBe(2);
   expect(path).toBe(join(runDirectory, "checkpoints", "checkpoint-2-e1"));
+  // The first is wanted at once: before it, a server that is lost can't be replaced.
+  for (const { paced } of servers) expect(paced).toEqual([false, true]);
   await until(async () => (await listCheckpoints(join(runDirectory, "checkpoints"))).length === 1);
   expect(coordinator.of("checkpointed")).toMatchObject([
     { reason: "initialized", sequence: 1, epochsPassed: 0 },

@@ -94,7 +94,7 @@ test("a minimal job gets every default", () => {
     },
     logging: { tensorboard: true },
     dashboard: { enabled: true, host: "127.0.0.1" },
-    checkpoint: { everySeconds: 60, keepLast: 2, keepBest: 1 },
+    checkpoint: { everySeconds: 60, megabytesPerSecond: 16, keepLast: 2, keepBest: 1 },
   });
 });
 

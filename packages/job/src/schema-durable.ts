@@ -37,6 +37,14 @@ export const checkpoint = z.strictObject({
     .max(86_400)
     .default(60)
     .describe("Time between two checkpoints; 0 writes none by the clock."),
+  megabytesPerSecond: z
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .default(16)
+    .describe(
+      "Each server writes no faster than this while training goes on, so that it goes on as fast; 0: as fast as can be.",
+    ),
   keepLast: positiveInteger.max(1000).default(2).describe("The newest so many stay."),
   keepBest: z
     .number()

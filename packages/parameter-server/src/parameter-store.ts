@@ -97,6 +97,10 @@ export class ParameterStore {
     this.#intake = new ReplicaIntake({ job, slices: () => this.#holdings.slices, copies: this.#copies });
   }
 
+  get job(): Job {
+    return this.#job;
+  }
+
   get schedule(): Schedule {
     return this.#schedule;
   }

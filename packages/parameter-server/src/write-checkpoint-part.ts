@@ -1,4 +1,4 @@
-import { encodeServerPart, type PartRecord, writePart } from "@downpour/checkpoint";
+import { encodeServerPart, nodeFileSystem, type PartRecord, writePart } from "@downpour/checkpoint";
 import { DownpourError } from "@downpour/errors";
 import type { ParameterStore } from "./parameter-store.ts";
 
@@ -12,6 +12,8 @@ export interface CheckpointOrder {
   /** Of the servers that write it. */
   readonly writerIndex: number;
   readonly writerCount: number;
+  /** Training goes on meanwhile: no faster than the job's `checkpoint.megabytesPerSecond`. */
+  readonly paced: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function writeCheckpointPart(
   store: ParameterStore,
   order: CheckpointOrder,
 ): Promise<PartRecord[]> {
-  const { coordinatorEpoch, layoutRevision, sequence, writerIndex, writerCount } = order;
+  const { coordinatorEpoch, layoutRevision, sequence, writerIndex, writerCount, paced } = order;
   if (writerIndex >= writerCount || sequence < 1) {
     throw new DownpourError(
       "invalidArgument",
@@ -39,6 +41,11 @@ export async function writeCheckpointPart(
     serverCount: writerCount,
   });
   const records: PartRecord[] = [];
-  for (const part of parts) records.push(await writePart(order.store, { sequence, coordinatorEpoch }, part));
+  const id = { sequence, coordinatorEpoch };
+  const { megabytesPerSecond } = store.job.checkpoint;
+  const bytesPerSecond = paced && megabytesPerSecond > 0 ? megabytesPerSecond * 1e6 : undefined;
+  for (const part of parts) {
+    records.push(await writePart(order.store, id, part, nodeFileSystem, bytesPerSecond));
+  }
   return records;
 }
