@@ -124,7 +124,9 @@ import os, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 def load(run):
-    found = EventAccumulator(os.path.join(sys.argv[1], run))
+    # 0: all of them; by itself it keeps one histogram of each tag.
+    everything = {kind: 0 for kind in ["scalars", "histograms", "images", "tensors"]}
+    found = EventAccumulator(os.path.join(sys.argv[1], run), size_guidance=everything)
     found.Reload()
     return found
 
