@@ -16,6 +16,7 @@ import {
   metricsOf,
   provideBuildInputs,
   provideImage,
+  reachesRegistry,
   reasonToSkip,
   sample,
 } from "./engine.ts";
@@ -56,17 +57,18 @@ cluster:
 const jobFile = join(folder, "job.yaml");
 
 const buildsImage = process.env.DOWNPOUR_TEST_BUILD !== "0";
-let built = true;
+/** Why the tests can't be run after all. */
+let lacking: string | undefined;
 
 /** What has not begun by then is left out; undefined: all of it is run. */
 const minutes = process.env.DOWNPOUR_TEST_COMPOSE_MINUTES;
 const beganMs = performance.now();
 
-/** Milliseconds that are left, at least one; undefined: as many as it takes. */
+/** Whole milliseconds that are left, at least one; undefined: as many as it takes. */
 function leftMs(): number | undefined {
   return minutes === undefined
     ? undefined
-    : Math.max(1, beganMs + 60_000 * Number(minutes) - performance.now());
+    : Math.max(1, Math.round(beganMs + 60_000 * Number(minutes) - performance.now()));
 }
 
 /** The key that came with servers that restart from a checkpoint. */
@@ -130,15 +132,18 @@ describe.skipIf(skipped !== undefined)(
   () => {
     beforeAll(() => {
       writeFileSync(jobFile, jobText);
-      for (const what of ["node", "nats", "prometheus"] as const) provideImage(what, folder);
-      if (!buildsImage) return;
+      const missing = (["node", "nats", "prometheus"] as const).find((what) => !provideImage(what, folder));
+      if (missing !== undefined) lacking = `${images[missing]} can neither be pulled nor made here`;
+      else if (buildsImage && !reachesRegistry()) lacking = "containers do not reach the npm registry here";
+      if (lacking !== undefined || !buildsImage) return;
       provideBuildInputs();
       // Ahead of `up`, which would not give up.
-      built = buildImage(leftMs());
+      if (!buildImage(leftMs())) lacking = `the image was not built within ${minutes} minutes`;
     });
 
     beforeEach(({ skip }) => {
-      if (!built || leftMs() === 1) skip(`${minutes} minutes for the tests in containers are over`);
+      if (lacking !== undefined) skip(lacking);
+      if (leftMs() === 1) skip(`${minutes} minutes for the tests in containers are over`);
     });
 
     afterAll(async () => {

@@ -45,12 +45,22 @@ export function buildImage(timeoutMs: number | undefined): boolean {
   return true;
 }
 
-/** Pulls an image, or makes a stand-in from Debian packages under its name. */
-export function provideImage(what: keyof typeof images, folder: string): void {
+/** Pulls an image, or makes a stand-in from Debian packages under its name. @returns whether it is there */
+export function provideImage(what: keyof typeof images, folder: string): boolean {
   const image = images[what];
-  if (spawnSync("docker", ["image", "inspect", image]).status === 0) return;
-  if (spawnSync("docker", ["pull", "--quiet", image], { timeout: 300_000 }).status === 0) return;
-  execFileSync("sh", [join(root, "test/compose/make-base.sh"), folder, what, image], { stdio: "inherit" });
+  if (spawnSync("docker", ["image", "inspect", image]).status === 0) return true;
+  if (spawnSync("docker", ["pull", "--quiet", image], { timeout: 300_000 }).status === 0) return true;
+  const make = [join(root, "test/compose/make-base.sh"), folder, what, image];
+  return spawnSync("sh", make, { stdio: "inherit" }).status === 0;
+}
+
+/** Whether a container comes through to where the build gets its packages, whoever signs the answer. */
+export function reachesRegistry(): boolean {
+  const program =
+    'require("tls").connect({ port: 443, host: "registry.npmjs.org", rejectUnauthorized: false, timeout: 20000 })' +
+    '.on("secureConnect", () => process.exit(0)).on("error", () => process.exit(1)).on("timeout", () => process.exit(1))';
+  const args = ["run", "--rm", "--entrypoint", "node", images.node, "-e", program];
+  return spawnSync("docker", args, { timeout: 60_000 }).status === 0;
 }
 
 /**
