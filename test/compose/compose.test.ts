@@ -291,6 +291,10 @@ describe.skipIf(skipped !== undefined)(
       await expect
         .poll(() => told("downpour_epochs_passed"), { timeout: 1_500_000, interval: 2000 })
         .toBeGreaterThan(4);
+      // What the slices of the killed server lacked is trained again, by then in few steps or many.
+      await expect
+        .poll(() => told("downpour_slice_skew_updates"), { timeout: 1_500_000, interval: 1000 })
+        .toBeLessThan(20);
       const secrets = join(folder, "admin");
       const [init] = containersNow(project, "init");
       docker("cp", `${init?.name}:/secrets/admin`, secrets);
