@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readPushAccount } from "@downpour/faults";
 import { parseJob, readJob } from "@downpour/job";
 import { connectCoordinator, loadIdentity } from "@downpour/protocol";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -291,10 +292,6 @@ describe.skipIf(skipped !== undefined)(
       await expect
         .poll(() => told("downpour_epochs_passed"), { timeout: 1_500_000, interval: 2000 })
         .toBeGreaterThan(4);
-      // What the slices of the killed server lacked is trained again, by then in few steps or many.
-      await expect
-        .poll(() => told("downpour_slice_skew_updates"), { timeout: 1_500_000, interval: 1000 })
-        .toBeLessThan(20);
       const secrets = join(folder, "admin");
       const [init] = containersNow(project, "init");
       docker("cp", `${init?.name}:/secrets/admin`, secrets);
@@ -316,8 +313,12 @@ describe.skipIf(skipped !== undefined)(
       const read = (name: string) => JSON.parse(readFileSync(join(results, run ?? "", name), "utf8"));
       const summary = read("summary.json");
       expect(summary).toMatchObject({ outcome: "finished", reason: "stopped", batchesSkipped: 0 });
-      expect(summary.updateCountMin).toBe(summary.batchesApplied);
-      expect(summary.updateCountMax).toBe(summary.batchesApplied);
+      expect(summary.updateCountMin).toBeGreaterThanOrEqual(summary.batchesApplied);
+      // Slices that were not lost may be ahead by what others train again; none took a push twice.
+      const checkpoints = join(results, run ?? "", "checkpoints");
+      expect(await readPushAccount(checkpoints, summary.batchesRefused)).toEqual({
+        ...{ pushesLost: 0, pushesDoubled: 0 },
+      });
       expect(summary.testAccuracy).toBeGreaterThan(0.9);
       const { epochs } = read("ledger.json") as { epochs: Record<string, number>[] };
       for (const { batches, applied, refused, skipped, pending, examplesApplied, complete } of epochs) {
