@@ -4,7 +4,7 @@ export { FaultCluster, type FaultClusterOptions } from "./fault-cluster.ts";
 export { follow } from "./follow.ts";
 export { hasNatsServer, makeNatsNodes, NatsNode, natsTlsArgs } from "./nats-node.ts";
 export { freePorts } from "./ports.ts";
-export { accountOfPushes, type PushAccount, readPushAccount } from "./push-account.ts";
+export { type PushAccount, readPushAccount } from "./push-account.ts";
 export { pick, seededRandom } from "./random.ts";
 export { Role, type RoleEnd } from "./role.ts";
 export { type SoakOptions, type SoakResult, soak } from "./soak.ts";

@@ -1,6 +1,6 @@
 import type { ErrorCode } from "@downpour/errors";
 import type { Logger } from "@downpour/logging";
-import { limits } from "@downpour/protocol";
+import { ToldRefusals } from "@downpour/protocol";
 import type { Counters } from "./counters.ts";
 
 /** A request that was refused. */
@@ -19,8 +19,7 @@ export interface RefusedRequest {
 export class RefusalLog {
   readonly #counters: Counters;
   readonly #logger: Logger;
-  /** What was logged, oldest first. */
-  readonly #told = new Set<string>();
+  readonly #told = new ToldRefusals();
 
   constructor(counters: Counters, logger: Logger) {
     this.#counters = counters;
@@ -29,25 +28,13 @@ export class RefusalLog {
 
   refused({ rpc, from, code, message }: RefusedRequest): void {
     this.#counters.countRefusal(code);
-    this.#once(`${rpc} ${from} ${code}`, () =>
-      this.#logger.warn({ rpc, from, reason: code }, `refused a request: ${message}`),
-    );
+    if (!this.#told.isNew(`${rpc} ${from} ${code}`)) return;
+    this.#logger.warn({ rpc, from, reason: code }, `refused a request: ${message}`);
   }
 
   /** A push id came again; it was acknowledged and not applied, which the store has counted. */
   replayed(memberId: string, pushId: object | null): void {
-    this.#once(`replayed ${memberId}`, () =>
-      this.#logger.info({ memberId, pushId }, "a push id came again: acknowledged, and not applied"),
-    );
-  }
-
-  #once(key: string, tell: () => void): void {
-    if (this.#told.has(key)) return;
-    for (const oldest of this.#told) {
-      if (this.#told.size < limits.refusalsRememberedMax) break;
-      this.#told.delete(oldest);
-    }
-    this.#told.add(key);
-    tell();
+    if (!this.#told.isNew(`replayed ${memberId}`)) return;
+    this.#logger.info({ memberId, pushId }, "a push id came again: acknowledged, and not applied");
   }
 }

@@ -8,10 +8,10 @@ import type {
 import { endStream } from "./end-stream.ts";
 import type { FailedConnection } from "./http2-tuning.ts";
 import { type JoinToken, tokenKey } from "./join-token.ts";
-import { limits } from "./limits.ts";
 import { rolesAllowed } from "./permissions.ts";
 import { type Role, rolesNamedIn } from "./roles.ts";
 import { toCallStatus } from "./status.ts";
+import { ToldRefusals } from "./told-refusals.ts";
 
 /**
  * Why a call was refused:
@@ -70,8 +70,7 @@ export class AccessGuard {
     RefusalReason,
     number
   >;
-  /** What was told to `onRefused`, oldest first. */
-  readonly #told = new Set<string>();
+  readonly #told = new ToldRefusals();
 
   constructor(options: AccessOptions) {
     this.#options = options;
@@ -166,13 +165,7 @@ export class AccessGuard {
   }
 
   #tell(key: string, refusal: Refusal): void {
-    if (this.#told.has(key)) return;
-    for (const oldest of this.#told) {
-      if (this.#told.size < limits.refusalsRememberedMax) break;
-      this.#told.delete(oldest);
-    }
-    this.#told.add(key);
-    this.#options.onRefused?.(refusal);
+    if (this.#told.isNew(key)) this.#options.onRefused?.(refusal);
   }
 }
 

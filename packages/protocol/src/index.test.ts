@@ -12,6 +12,7 @@ test("the public names are these", () => {
     "SequencedStream",
     "SliceDuty",
     "TensorRole",
+    "ToldRefusals",
     "answering",
     "certificateFiles",
     "connectCoordinator",

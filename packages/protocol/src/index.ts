@@ -187,6 +187,7 @@ export { SequencedStream } from "./sequenced-stream.ts";
 export { type ServeOptions, type Serving, serve, unary } from "./serve.ts";
 export { okStatus, throwUnlessOk, toMessageStatus } from "./status.ts";
 export type { TlsMaterial } from "./tls.ts";
+export { ToldRefusals } from "./told-refusals.ts";
 export {
   type Caller,
   type ConnectOptions,

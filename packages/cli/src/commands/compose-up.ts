@@ -206,10 +206,10 @@ function reportRunning(project: Project, reporter: Reporter): number {
 
 /** The coordinator, when it has written the results: that is after everybody has heard of the end. */
 async function endedCoordinator(project: string): Promise<Container | undefined> {
-  const giveUpMs = performance.now() + resultsMs;
+  const endMs = performance.now() + resultsMs;
   for (;;) {
     const coordinator = (await containersOf(project)).find(({ service }) => service === "coordinator");
-    if (coordinator?.state !== "running" || performance.now() > giveUpMs) return coordinator;
+    if (coordinator?.state !== "running" || performance.now() > endMs) return coordinator;
     await sleep(500);
   }
 }
