@@ -31,6 +31,8 @@ const folder = mkdtempSync(join(tmpdir(), "downpour-compose-"));
 const port = String(20_000 + (process.pid % 10_000));
 const pagePort = String(40_000 + (process.pid % 10_000));
 const prometheusPort = String(30_000 + (process.pid % 10_000));
+/** Options of `up`. */
+const inBackground = ["--project", project, "--port", port, "--page-port", pagePort, "--detach"];
 
 /** Long enough that it is ended from outside, when all has been tried. */
 const jobText = `
@@ -153,8 +155,7 @@ describe.skipIf(skipped !== undefined)(
     });
 
     it("is built, started over TLS with workers on networks of their own, and trains", async () => {
-      const where = ["--project", project, "--port", port, "--page-port", pagePort];
-      const flags = [...where, "--monitoring", "--file", ...overlays, "--detach"];
+      const flags = [...inBackground, "--monitoring", "--file", ...overlays];
       const { stdout, stderr } = await succeed("up", jobFile, ...flags, ...(buildsImage ? ["--build"] : []));
       expect(stdout).toContain(`${project} trains on without this command`);
       expect(stderr).toContain(`live page: https://127.0.0.1:${pagePort}/`);
@@ -356,17 +357,7 @@ describe.skipIf(skipped !== undefined)(
     it("names the port that is in use", async () => {
       const server = createServer().listen(Number(port), "127.0.0.1");
       try {
-        const { status, stderr } = await downpour([
-          "up",
-          jobFile,
-          "--project",
-          project,
-          "--port",
-          port,
-          "--page-port",
-          pagePort,
-          "--detach",
-        ]);
+        const { status, stderr } = await downpour(["up", jobFile, ...inBackground]);
         expect(status).toBe(1);
         expect(stderr).toMatch(
           new RegExp(`port ${port} is in use \\(wanted by .*coordinator.*\\): .*--port`),
@@ -382,17 +373,7 @@ describe.skipIf(skipped !== undefined)(
       // Docker makes a folder of what is not there.
       const volume = `${join(folder, "nowhere", "job.yaml")}:/job/job.yaml:ro`;
       writeFileSync(overlay, `services:\n  coordinator:\n    volumes: ["${volume}"]\n`);
-      const flags = [
-        "--project",
-        project,
-        "--port",
-        port,
-        "--page-port",
-        pagePort,
-        "--detach",
-        "--file",
-        overlay,
-      ];
+      const flags = [...inBackground, "--file", overlay];
       const { status, stderr } = await downpour(["up", jobFile, ...flags]);
       expect(status).toBe(1);
       expect(stderr).toMatch(/coordinator[-_]1: .*job file is not visible.*put the job file there/s);
@@ -402,17 +383,7 @@ describe.skipIf(skipped !== undefined)(
     it("names the limit of memory that a worker ran into", async () => {
       const overlay = join(folder, "memory.yml");
       writeFileSync(overlay, 'services:\n  worker:\n    restart: "no"\n');
-      const flags = [
-        "--project",
-        project,
-        "--port",
-        port,
-        "--page-port",
-        pagePort,
-        "--detach",
-        "--file",
-        overlay,
-      ];
+      const flags = [...inBackground, "--file", overlay];
       const { status, stderr } = await downpour(["up", jobFile, ...flags], {
         DOWNPOUR_WORKER_MEMORY: "160m",
       });
@@ -424,17 +395,7 @@ describe.skipIf(skipped !== undefined)(
     });
 
     it("keeps its state in NATS, over TLS, and goes on from there with another coordinator", async () => {
-      const flags = [
-        "--project",
-        project,
-        "--port",
-        port,
-        "--page-port",
-        pagePort,
-        "--detach",
-        "--workers",
-        "1",
-      ];
+      const flags = [...inBackground, "--workers", "1"];
       const nats = ["--set", "cluster.state=nats", "--set", 'cluster.nats.servers=["nats:4222"]'];
       await succeed("up", jobFile, ...flags, ...nats);
       await expect.poll(workersThere, { timeout: 900_000, interval: 1000 }).toBe(1);
@@ -457,19 +418,7 @@ describe.skipIf(skipped !== undefined)(
       chmodSync(closed, 0o755);
       const overlay = join(folder, "closed.yml");
       writeFileSync(overlay, `services:\n  coordinator:\n    volumes: ["${closed}:/runs"]\n`);
-      const { status, stderr } = await downpour([
-        "up",
-        jobFile,
-        "--project",
-        project,
-        "--port",
-        port,
-        "--page-port",
-        pagePort,
-        "--detach",
-        "--file",
-        overlay,
-      ]);
+      const { status, stderr } = await downpour(["up", jobFile, ...inBackground, "--file", overlay]);
       expect(status).toBe(1);
       expect(stderr).toMatch(
         /coordinator[-_]1: .*\/runs can't be written by user 1000.*A volume is without permission/s,
@@ -487,19 +436,7 @@ describe.skipIf(skipped !== undefined)(
         overlay,
         `services:\n  worker:\n    restart: "no"\n    command: [worker, --coordinator=coordinator:7070, --tls-dir=/secrets/worker, ${token}]\n`,
       );
-      const flags = [
-        "--project",
-        project,
-        "--port",
-        port,
-        "--page-port",
-        pagePort,
-        "--detach",
-        "--file",
-        overlay,
-        "--data-dir",
-        data,
-      ];
+      const flags = [...inBackground, "--file", overlay, "--data-dir", data];
       const { status, stderr } = await downpour(["up", jobFile, ...flags]);
       expect(status).toBe(1);
       expect(stderr).toMatch(
