@@ -82,8 +82,10 @@ export class CheckpointWriter {
       void this.write(reason).catch(() => undefined);
   }
 
-  /** Resolves when nothing is being written any more. */
-  async idle(): Promise<void> {
+  /** Resolves when the trained weights are in a checkpoint, or when that failed: after one that is being written. */
+  async finish(): Promise<void> {
+    await this.#turn;
+    this.tick();
     await this.#turn;
   }
 

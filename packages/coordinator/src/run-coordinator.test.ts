@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { findProbe, listCheckpoints, listProbes, placeProbe } from "@downpour/checkpoint";
 import type { Job } from "@downpour/job";
 import type { JobEvent } from "@downpour/protocol";
@@ -129,6 +130,47 @@ it("says why a checkpoint could not be written, and training goes on", async () 
     { reason: "command", message: expect.stringContaining("no space left") },
   ]);
   expect(await worker.lease()).not.toBeNull();
+});
+
+it("has the trained weights in the last checkpoint, also where another was being written at the end", async () => {
+  const coordinator = await start(testJob(), folder());
+  const { worker, servers } = await startTraining(coordinator);
+  await until(() => coordinator.of("checkpointed").length === 1);
+  const evaluator = await new FakeMember(coordinator.address).join("EVALUATOR", "e1");
+  closing.push(() => evaluator.close());
+  const { memberId } = evaluator;
+  const [first] = servers as [FakeServer, FakeServer];
+  const write = first.write.bind(first);
+  let goOn: () => void = () => undefined;
+  const waiting = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  let began = false;
+  first.write = async (request) => {
+    began = true;
+    await waiting;
+    return write(request);
+  };
+  const commanded = worker.coordinator.call("Checkpoint", {});
+  await until(() => began);
+  await worker.coordinator.call("StopJob", { reason: "enough" });
+  await worker.coordinator.call("Leave", { memberId: worker.memberId, reason: "drained" });
+  const { evaluation } = await untilTaken(() =>
+    evaluator.coordinator.call("NextEvaluation", { memberId, waitMs: 5000 }),
+  );
+  const figures = { loss: 1, accuracy: 0.5 };
+  const reported = evaluator.coordinator.call("ReportEvaluation", {
+    memberId,
+    evaluationId: evaluation?.evaluationId ?? 0,
+    validation: figures,
+    test: figures,
+  });
+  // Long enough that the report is there.
+  await sleep(200);
+  goOn();
+  await Promise.all([commanded, reported]);
+  const reasons = coordinator.of("checkpointed").map((event) => "reason" in event && event.reason);
+  expect(reasons).toEqual(["initialized", "command", "trained"]);
 });
 
 it("takes the slices of a lost server back to the checkpoint, and trains again what they lack", async () => {

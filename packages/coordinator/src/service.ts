@@ -142,8 +142,7 @@ export function coordinatorHandlers(options: CoordinatorServiceOptions): Coordin
         await monitor.poll(true);
         const figures = { testLoss: test.loss, testAccuracy: test.accuracy };
         // The last weights are on disk, too, before the servers go.
-        options.checkpoints.tick();
-        await options.checkpoints.idle();
+        await options.checkpoints.finish();
         core.reportFinal({ ...figures, modelDirectory, updateCountMin, updateCountMax }, nowMs());
       }
       await keeper.keepSoon();
