@@ -81,6 +81,26 @@ describe("a server that dies", () => {
     await expectWhole(training, run, epochs);
   });
 
+  it("and came back from a checkpoint is in the checkpoints of the next coordinator, and workers may join", async () => {
+    const epochs = 200;
+    const { file, run } = longJob(epochs);
+    const training = downpour(["--json", "train", file, "--run-dir", run]);
+    await training.event((event) => event.type === "checkpointed" && event.reason === "schedule");
+    process.kill(pidOf(training, "server"), "SIGKILL");
+    await training.event((event) => event.type === "slicesRestored");
+    await training.event((event) => event.type === "epochCompleted" && (event.epoch as number) > 10);
+    process.kill(pidOf(training, "coordinator"), "SIGKILL");
+    await training.event((event) => event.type === "coordinatorStarted" && event.coordinatorEpoch === 2);
+    const before = training.events.length;
+    const later = (type: string) => (event: Record<string, unknown>) =>
+      event.type === type && training.events.indexOf(event) >= before;
+    await training.event(later("checkpointed"));
+    process.kill(pidOf(training, "worker"), "SIGKILL");
+    await training.event(later("memberJoined"));
+    process.kill(training.pid, "SIGINT");
+    await training.finished;
+  });
+
   it("or is stopped for long is fenced when it continues, and joins again", async () => {
     const epochs = 80;
     const { file, run } = longJob(epochs, ", replicas: 1");

@@ -82,11 +82,11 @@ export class CheckpointWriter {
       void this.write(reason).catch(() => undefined);
   }
 
-  /** Resolves when the trained weights are in a checkpoint, or when that failed: after one that is being written. */
+  /** Resolves when the trained weights are in a checkpoint, or an event says why not; after one that is being written. */
   async finish(): Promise<void> {
     await this.#turn;
-    this.tick();
-    await this.#turn;
+    const reason = this.#due();
+    if (reason !== undefined) await this.write(reason).catch(() => undefined);
   }
 
   #due(): CheckpointReason | undefined {

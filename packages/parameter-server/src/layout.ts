@@ -31,11 +31,12 @@ export function dutyOf(assigned: AssignedSlice): Duty {
   return assigned.duty ?? "primary";
 }
 
+/** Whether a server that has one has the other: how its slices came to it does not matter then. */
 export function sameAssignment(a: Assignment, b: Assignment): boolean {
   return sameJob(a, b) && JSON.stringify(facts(a)) === JSON.stringify(facts(b));
 }
 
-function facts({ slices, checkpoint = "" }: Assignment) {
+function facts({ slices }: Assignment) {
   return {
     slices: slices.map((slice) => [
       slice.sliceIndex,
@@ -44,9 +45,7 @@ function facts({ slices, checkpoint = "" }: Assignment) {
       slice.term,
       dutyOf(slice),
       slice.replicaAddress ?? "",
-      slice.restore ?? false,
     ]),
-    checkpoint,
   };
 }
 
