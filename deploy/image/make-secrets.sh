@@ -10,8 +10,12 @@ fi
 if ! [ -f "$authority/join-token" ]; then
   # What an interrupted first start left is of no use.
   rm -f "$authority"/*.pem
+  downpour certs token --dir /tmp &
+  token=$!
   downpour certs init --dir "$authority" --host "$@"
-  downpour certs token --dir "$authority"
+  wait "$token"
+  # The last: where it is, all is there.
+  install -m 0600 /tmp/join-token "$authority/join-token"
 fi
 
 hand_out() {

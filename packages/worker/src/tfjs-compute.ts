@@ -64,12 +64,16 @@ export class TfjsCompute implements Compute {
   }
 
   async prepare(job: Job): Promise<Prepared> {
-    const device = await openDevice(this.#options.device ?? job.worker.device, job.worker.threads);
-    const input = await InputPipeline.open(job, this.#options);
+    // The input thread loads the data while this one loads TensorFlow.
+    const opening = InputPipeline.open(job, this.#options);
     try {
-      return await this.#prepareNetwork(job, device, input);
+      const device = await openDevice(this.#options.device ?? job.worker.device, job.worker.threads);
+      return await this.#prepareNetwork(job, device, await opening);
     } catch (error) {
-      await input.close();
+      await opening.then(
+        (input) => input.close(),
+        () => undefined,
+      );
       throw error;
     }
   }

@@ -35,7 +35,8 @@ interface Inspected {
   readonly Config: { readonly Labels: Readonly<Record<string, string>> };
 }
 
-const projectLabel = "com.docker.compose.project";
+/** Of every container: the name of its project. */
+export const projectLabel = "com.docker.compose.project";
 
 /** All containers of a compose project, by service; empty when there are none. */
 export async function containersOf(project: string): Promise<Container[]> {

@@ -2,12 +2,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import type { JobEvent, JobSummary } from "@downpour/protocol";
 import type { Reporter } from "../reporter.ts";
-import { type Container, containersOf, lastLinesOf } from "./containers.ts";
+import { type Container, containersOf, lastLinesOf, projectLabel } from "./containers.ts";
 import { containerTrouble } from "./diagnosis.ts";
 import { docker, dockerLines } from "./docker.ts";
 
-/** How often containers are looked at. */
+/** How often containers are looked at until training begins. */
 const lookIntervalMs = 1000;
+
+/** And then, when the engine tells of no change: looking costs CPU time that training wants. */
+const quietIntervalMs = 15_000;
 
 export interface FollowOptions {
   readonly project: string;
@@ -56,6 +59,7 @@ export async function followJob(options: FollowOptions): Promise<JobSummary | un
       tail = undefined;
     });
   };
+  const changes = new Changes(project, stopping);
   try {
     while (!stopping.aborted) {
       const containers = await containersOf(project);
@@ -66,12 +70,33 @@ export async function followJob(options: FollowOptions): Promise<JobSummary | un
         await tail;
         break;
       }
-      await sleep(lookIntervalMs, undefined, { signal: stopping }).catch(() => undefined);
+      await changes.next(training ? quietIntervalMs : lookIntervalMs);
     }
     return summary ?? (signal.aborted || training ? undefined : await summaryOf(options));
   } finally {
     seen.abort();
-    await tail;
+    await Promise.all([tail, changes.ended]);
+  }
+}
+
+/** What the engine tells of a project's containers that begin or end. */
+class Changes {
+  readonly ended: Promise<unknown>;
+  readonly #signal: AbortSignal;
+  #changed = new AbortController();
+
+  constructor(project: string, signal: AbortSignal) {
+    this.#signal = signal;
+    const filters = ["type=container", "event=start", "event=die", `label=${projectLabel}=${project}`];
+    const command = ["events", ...filters.flatMap((filter) => ["--filter", filter])];
+    this.ended = dockerLines(command, signal, () => this.#changed.abort());
+  }
+
+  /** Resolves at the next change, or when one came since the last call; after `timeoutMs` at the latest. */
+  async next(timeoutMs: number): Promise<void> {
+    const signal = AbortSignal.any([this.#signal, this.#changed.signal]);
+    await sleep(timeoutMs, undefined, { signal }).catch(() => undefined);
+    this.#changed = new AbortController();
   }
 }
 
