@@ -29,7 +29,8 @@ if ! [ -f /secrets/nats/nats.conf ]; then
   downpour certs issue server --dir /tmp --host nats localhost 127.0.0.1
   for file in ca.pem server.pem server-key.pem; do install -m 0600 "/tmp/$file" "/secrets/nats/$file"; done
   rm -f /tmp/*.pem
-  cat >/secrets/nats/nats.conf <<CONF
+  # Under its name when it is whole: NATS waits for it.
+  cat >/secrets/nats/nats.conf.new <<CONF
 port: 4222
 http_port: 8222
 max_payload: 8MB
@@ -37,5 +38,6 @@ jetstream { store_dir: "/secrets/nats-data" }
 tls { cert_file: "/secrets/nats/server.pem", key_file: "/secrets/nats/server-key.pem", ca_file: "/secrets/nats/ca.pem", verify: true }
 authorization { token: "$(cat "$authority/join-token")" }
 CONF
-  chmod 0600 /secrets/nats/nats.conf
+  chmod 0600 /secrets/nats/nats.conf.new
+  mv /secrets/nats/nats.conf.new /secrets/nats/nats.conf
 fi

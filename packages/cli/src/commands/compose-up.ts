@@ -57,9 +57,12 @@ export async function composeUp(
 ): Promise<number> {
   const name = checkProjectName(options.project);
   const { dataDir: _, ...jobOptions } = options;
+  const finding = findEngine();
+  // What is wrong with the job is said first.
+  finding.catch(() => undefined);
   const job = await readJob(jobFile, overridesOf(jobOptions, {}));
   refuseOtherServers(job);
-  const engine = await findEngine();
+  const engine = await finding;
   await refuseRunning(name);
   const run = `${job.name}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-")}`;
   const dataDirectory = options.dataDir ?? config.dataDirectory;

@@ -18,8 +18,13 @@ const composeVersionMin = [1, 29] as const;
  * @throws environment: what is missing, too old or not running, and the way out
  */
 export async function findEngine(ask: typeof runProgram = runProgram): Promise<Engine> {
-  const engineVersion = readEngine(await ask("docker", ["version", "--format", "{{.Server.Version}}"]));
-  const plugin = await ask("docker", ["compose", "version", "--short"]);
+  const asked = [
+    ask("docker", ["version", "--format", "{{.Server.Version}}"]),
+    ask("docker", ["compose", "version", "--short"]),
+    ask("docker-compose", ["version", "--short"]),
+  ] as const;
+  const engineVersion = readEngine(await asked[0]);
+  const plugin = await asked[1];
   if (plugin.status === 0) {
     return {
       engineVersion,
@@ -27,7 +32,7 @@ export async function findEngine(ask: typeof runProgram = runProgram): Promise<E
       standalone: false,
     };
   }
-  const alone = await ask("docker-compose", ["version", "--short"]);
+  const alone = await asked[2];
   if (alone.status === 0) {
     return { engineVersion, composeVersion: checkCompose(alone.stdout, "docker-compose"), standalone: true };
   }
