@@ -188,18 +188,16 @@ async function train() {
   return { epochs, examples, inContainers: figures(inContainers), without: figures(without) };
 }
 
-/** ResNet-50 on a folder of photographs for 50 steps. */
+/** ResNet-50 on a folder of photographs for 51 steps: three times the same 17 batches of 8, protected as by default. */
 async function photographs() {
   if (!has("flowers")) return { left: "out: --data-dir has no flowers" };
-  const [steps, batchSize] = [options.smoke ? 4 : 50, 8];
-  const job = {
-    ...jobOf("resnet50", { epochs: 1, workers: 2, batchSize }),
-    optimizer: { name: "momentum", momentum: 0.8 },
-    learningRate: { initial: 0.01 },
-  };
+  const [batches, batchSize, times] = options.smoke ? [4, 8, 1] : [17, 8, 3];
+  const { gradient: _, protection: __, ...job } = jobOf("resnet50", { epochs: times, workers: 2, batchSize });
+  job.optimizer = { name: "momentum", momentum: 0.9 };
+  job.learningRate = { initial: 0.002 };
   job.data = {
     ...{ set: { name: "images", path: "flowers", height: 224, width: 224 }, batchSize },
-    ...{ trainLimit: steps * batchSize, shardBatches: 5 },
+    ...{ trainLimit: batches * batchSize, shardBatches: 2 },
   };
   return await withCluster(job, data, async (cluster) => {
     const { summary } = await cluster.finish();
