@@ -194,7 +194,7 @@ async function photographs() {
   const [batches, batchSize, times] = options.smoke ? [4, 8, 1] : [17, 8, 3];
   const { gradient: _, protection: __, ...job } = jobOf("resnet50", { epochs: times, workers: 2, batchSize });
   job.optimizer = { name: "momentum", momentum: 0.9 };
-  job.learningRate = { initial: 0.002 };
+  job.learningRate = { initial: 0.0005 };
   job.data = {
     ...{ set: { name: "images", path: "flowers", height: 224, width: 224 }, batchSize },
     ...{ trainLimit: batches * batchSize, shardBatches: 2 },
