@@ -12,6 +12,7 @@ const { values } = parseArgs({
     "fault-every": { type: "string", default: "10" },
     seed: { type: "string", default: "1" },
     "nats-nodes": { type: "string", default: "1" },
+    replicas: { type: "string", default: "1" },
     keep: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -28,6 +29,7 @@ function positive(name, text, least) {
 const minutes = positive("minutes", values.minutes, 0.1);
 const faultEverySeconds = positive("fault-every", values["fault-every"], 1);
 const seed = positive("seed", values.seed, 0);
+const replicas = values.replicas === "0" ? 0 : 1;
 const nodes = values["nats-nodes"] === "3" ? 3 : 1;
 if (!hasNatsServer) {
   console.error("no nats-server on the PATH; install it (Debian: apt-get install nats-server)");
@@ -60,7 +62,15 @@ let failed = true;
 try {
   await Promise.all(nats.map((node) => node.start()));
   const result = await soak({
-    ...{ seconds: minutes * 60, faultEverySeconds, folder, nats, random: seededRandom(seed), onNote: note },
+    ...{
+      seconds: minutes * 60,
+      faultEverySeconds,
+      replicas,
+      folder,
+      nats,
+      random: seededRandom(seed),
+      onNote: note,
+    },
     ...{ tlsDirectory, joinTokenFile: path.join(tlsDirectory, "join-token"), dataDirectory: undefined },
   });
   const accuracyLost = result.undisturbedTestAccuracy - result.testAccuracy;

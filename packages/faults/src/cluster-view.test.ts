@@ -4,9 +4,9 @@ import { ClusterView } from "./cluster-view.ts";
 import { RecoveryClock } from "./recovery-clock.ts";
 
 /** A view with 100 examples per epoch, fed with events one after the other at the times of a clock. */
-function viewOf() {
+function viewOf(replicated = true) {
   const clock = { nowMs: 0 };
-  const view = new ClusterView(100, () => clock.nowMs);
+  const view = new ClusterView(100, () => clock.nowMs, replicated);
   let sequence = 0;
   const tell = (event: Partial<JobEvent> & { type: JobEvent["type"] }, timeMs = clock.nowMs) => {
     view.observe({ sequence: ++sequence, timeMs, event: event as JobEvent });
@@ -65,19 +65,31 @@ describe("ClusterView", () => {
 
   it("knows whether a server may die", () => {
     const { view, clock, tell } = viewOf();
-    expect(view.replicasInStep).toBe(false);
+    expect(view.serverMayDie).toBe(false);
     tell({ type: "replicasInStep" });
-    expect(view.replicasInStep).toBe(true);
+    expect(view.serverMayDie).toBe(true);
     view.serverHarmed();
-    expect(view.replicasInStep).toBe(false);
+    expect(view.serverMayDie).toBe(false);
     tell({ type: "serverLost" });
-    expect(view.replicasInStep).toBe(false);
+    expect(view.serverMayDie).toBe(false);
     tell({ type: "replicasInStep" });
-    expect(view.replicasInStep).toBe(true);
+    expect(view.serverMayDie).toBe(true);
     // A server that was harmed, and stays.
     view.serverHarmed();
     clock.nowMs = 25_000;
-    expect(view.replicasInStep).toBe(true);
+    expect(view.serverMayDie).toBe(true);
+  });
+
+  it("without replicas lets one die when all slices have been in a checkpoint since the last loss", () => {
+    const { view, tell } = viewOf(false);
+    expect(view.serverMayDie).toBe(false);
+    tell({ type: "checkpointed" });
+    expect(view.serverMayDie).toBe(true);
+    tell({ type: "serverLost" });
+    tell({ type: "slicesRestored" });
+    expect(view.serverMayDie).toBe(false);
+    tell({ type: "checkpointed" });
+    expect(view.serverMayDie).toBe(true);
   });
 });
 

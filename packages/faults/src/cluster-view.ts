@@ -44,13 +44,18 @@ export class ClusterView {
   readonly #examplesPerEpoch: number;
   readonly #now: () => number;
   #waiting: Waiting[] = [];
-  #inStep = false;
+  readonly #replicated: boolean;
+  #secured = false;
   #harmedMs = Number.NEGATIVE_INFINITY;
 
-  /** @param now milliseconds since 1970 */
-  constructor(examplesPerEpoch: number, now: () => number = Date.now) {
+  /**
+   * @param now milliseconds since 1970
+   * @param replicated whether slices have replicas
+   */
+  constructor(examplesPerEpoch: number, now: () => number = Date.now, replicated = true) {
     this.#examplesPerEpoch = examplesPerEpoch;
     this.#now = now;
+    this.#replicated = replicated;
   }
 
   observe({ sequence, timeMs, event }: TimedJobEvent): void {
@@ -89,11 +94,15 @@ export class ClusterView {
         break;
       case "serverLost":
       case "replicaLost":
-        this.#inStep = false;
+        this.#secured = false;
         this.#harmedMs = Number.NEGATIVE_INFINITY;
         break;
       case "replicasInStep":
-        this.#inStep = true;
+        this.#secured = true;
+        break;
+      case "checkpointed":
+        // It has every slice: all are on servers again.
+        if (!this.#replicated) this.#secured = true;
         break;
       case "ended":
         this.summary = event.summary;
@@ -103,9 +112,9 @@ export class ClusterView {
     }
   }
 
-  /** Every slice has a replica that could take over now. */
-  get replicasInStep(): boolean {
-    return this.#inStep && this.#now() - this.#harmedMs > sparedMs;
+  /** Every slice has a replica that could take over now; without replicas, all slices are in a checkpoint since the last loss. */
+  get serverMayDie(): boolean {
+    return this.#secured && this.#now() - this.#harmedMs > sparedMs;
   }
 
   /** Something is done to a server: the coordinator will tell, in a while, if it is lost. */

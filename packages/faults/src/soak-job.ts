@@ -12,8 +12,9 @@ export function soakJob(facts: {
   readonly checkpoints: string;
   readonly servers: number;
   readonly workers: number;
+  readonly replicas: 0 | 1;
 }): string {
-  const { epochs = 10_000, store, checkpoints, servers, workers } = facts;
+  const { epochs = 10_000, store, checkpoints, servers, workers, replicas } = facts;
   return JSON.stringify(
     {
       name: store.name,
@@ -32,7 +33,7 @@ export function soakJob(facts: {
       cluster: {
         servers,
         workers,
-        replicas: 1,
+        replicas,
         state: "nats",
         startTimeoutMs: 180_000,
         nats: { servers: store.servers, replicas: store.servers.length > 1 ? 3 : 1 },
@@ -40,7 +41,7 @@ export function soakJob(facts: {
         memberTimeoutMs: 5000,
         leaseMs: 8000,
       },
-      checkpoint: { uri: checkpoints, everySeconds: 20 },
+      checkpoint: { uri: checkpoints, everySeconds: replicas > 0 ? 20 : 5 },
     },
     null,
     2,

@@ -16,6 +16,8 @@ export interface SoakOptions {
   readonly seconds: number;
   /** Time between two faults. */
   readonly faultEverySeconds: number;
+  /** Of each slice. Without one, a server that dies comes back from a checkpoint. */
+  readonly replicas: 0 | 1;
   readonly folder: string;
   /** Running nodes of NATS; they may be killed where there are three. */
   readonly nats: readonly NatsNode[];
@@ -55,7 +57,7 @@ const servers = 2;
 const workers = 3;
 
 /**
- * Trains a real cluster (two servers with replicas, three workers, two coordinators on NATS, mutual TLS) while a fault
+ * Trains a real cluster (two servers, with replicas or without, three workers, two coordinators on NATS, mutual TLS) while a fault
  * happens every so often, lets it come to its end, and trains as many epochs again without faults.
  */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
@@ -101,13 +103,13 @@ function examplesOf(view: ClusterView, summary: JobSummary) {
 
 /** @param epochs without faults; undefined: faults, for the seconds of the options */
 async function run(options: SoakOptions, name: string, epochs: number | undefined) {
-  const { nats, random, tlsDirectory, joinTokenFile, dataDirectory, onNote } = options;
+  const { nats, random, replicas, tlsDirectory, joinTokenFile, dataDirectory, onNote } = options;
   const folder = join(options.folder, name);
   mkdirSync(folder, { recursive: true });
   const jobFile = join(folder, "job.yaml");
   const store = { name: `soak-${name}-${Date.now()}`, servers: nats.map(({ address }) => address) };
   const checkpoints = join(folder, "checkpoints");
-  writeFileSync(jobFile, soakJob({ epochs, store, checkpoints, servers, workers }));
+  writeFileSync(jobFile, soakJob({ epochs, store, checkpoints, servers, workers, replicas }));
   const cluster = new FaultCluster({
     ...{ folder, jobFile, servers, workers, coordinators: 2, random },
     onNote: (text) => onNote(`  ${text}`),
@@ -115,7 +117,7 @@ async function run(options: SoakOptions, name: string, epochs: number | undefine
     memberArgs: dataDirectory === undefined ? [] : ["--data-dir", dataDirectory],
   });
   const identity = await loadIdentity({ tlsDirectory, joinTokenFile }, "admin");
-  const view = new ClusterView(soakExamplesPerEpoch);
+  const view = new ClusterView(soakExamplesPerEpoch, Date.now, replicas > 0);
   const clock = new RecoveryClock(view);
   const over = new AbortController();
   const faults: Record<string, number> = {};
@@ -163,7 +165,7 @@ async function disturb(
     const fault = nextFault(random, {
       workers: healthy("worker"),
       evaluators: healthy("evaluator"),
-      servers: view.replicasInStep && all("server") ? healthy("server") : [],
+      servers: view.serverMayDie && all("server") ? healthy("server") : [],
       coordinators: healthy("coordinator"),
       storeNodes: nats.length > 1 && nats.every((node) => node.isRunning) ? nats.map((_, i) => i) : [],
     });
