@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { checkJob, type Job, type JobInput } from "@downpour/job";
+import { checkJob, type Device, type Job, type JobInput } from "@downpour/job";
 import { elementCount } from "@downpour/parameter-vector";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Prepared } from "./compute.ts";
@@ -36,12 +36,12 @@ function moduleJob(body: string, more: Partial<JobInput> = {}): Job {
   return jobOf({ model: { name: "module", path }, ...more });
 }
 
-function makeCompute() {
+function makeCompute(device: Device = "cpu") {
   const heard: string[] = [];
   const compute = new built.TfjsCompute({
     cacheDirectory: join(folder, "cache"),
     dataDirectory: undefined,
-    device: "cpu",
+    device,
     onNotice: (notice) => heard.push(notice),
   });
   return { compute, heard };
@@ -260,6 +260,14 @@ describe("TfjsCompute", { timeout: 120_000 }, () => {
     await expect(makeCompute().compute.prepare(jobOf({ model: { name: "alexnet" } }))).rejects.toMatchObject({
       code: "usage",
     });
+  });
+
+  it("says what is wrong with the data or the device, while both are being opened", async () => {
+    const set = { name: "images", path: join(folder, "nowhere"), height: 28, width: 28 } as const;
+    const job = jobOf({ data: { set, batchSize: 8 } });
+    await expect(makeCompute().compute.prepare(job)).rejects.toThrow(/nowhere/);
+    // Where there is a CUDA device, the data is wrong still.
+    await expect(makeCompute("cuda").compute.prepare(job)).rejects.toThrow(/cuda|nowhere/i);
   });
 
   it("says so when it is used before it is prepared", async () => {

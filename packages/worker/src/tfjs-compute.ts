@@ -66,11 +66,13 @@ export class TfjsCompute implements Compute {
   async prepare(job: Job): Promise<Prepared> {
     // The input thread loads the data while this one loads TensorFlow.
     const opening = InputPipeline.open(job, this.#options);
+    opening.catch(() => undefined); // met below, if the device can be had
     try {
       const device = await openDevice(this.#options.device ?? job.worker.device, job.worker.threads);
       return await this.#prepareNetwork(job, device, await opening);
     } catch (error) {
-      await opening.then(
+      // Loading may take long: what went wrong is told at once.
+      void opening.then(
         (input) => input.close(),
         () => undefined,
       );
