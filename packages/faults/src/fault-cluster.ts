@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "./ports.ts";
 import { Role } from "./role.ts";
+import { soakRecoveryTimeoutMs } from "./soak-job.ts";
 import { isClientOf } from "./socket-owner.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
@@ -30,9 +31,10 @@ const restartAfterMs = 1000;
 
 /**
  * Roles that did not end so long after the job did are killed. A role that is started as the job ends finds nobody any
- * more, and gives up when its time to connect is over (60 s).
+ * more, and gives up when its time to connect is over (60 s); one that has heard of the job already, when the time is over
+ * in which others may come back.
  */
-const endGraceMs = 90_000;
+const endGraceMs = soakRecoveryTimeoutMs + 30_000;
 
 /**
  * All roles of a job as real processes, each started again when it dies. Every worker reaches the coordinators through

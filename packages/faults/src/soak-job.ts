@@ -1,6 +1,9 @@
 const validationCount = 1000;
 const trainCount = 12_000;
 
+/** How long roles of a soak look for others. */
+export const soakRecoveryTimeoutMs = 120_000;
+
 /** Examples of the training split. */
 export const soakExamplesPerEpoch = trainCount - validationCount;
 
@@ -36,6 +39,7 @@ export function soakJob(facts: {
         replicas,
         state: "nats",
         startTimeoutMs: 180_000,
+        recoveryTimeoutMs: soakRecoveryTimeoutMs,
         nats: { servers: store.servers, replicas: store.servers.length > 1 ? 3 : 1 },
         heartbeatIntervalMs: 500,
         memberTimeoutMs: 5000,
