@@ -30,6 +30,10 @@ function pidOf(training: Running, role: string): number {
 const counted = (least: number) => (event: Record<string, unknown>) =>
   event.type === "progress" && (event.examplesCounted as number) >= least;
 
+/** An event of this type behind the first `count`. */
+const later = (training: Running, count: number, type: string) => (event: Record<string, unknown>) =>
+  event.type === type && training.events.indexOf(event) >= count;
+
 /** Every batch of every epoch was applied once, by every slice. */
 async function expectWhole(training: Running, run: string, epochs: number): Promise<void> {
   const { status, stderr } = await training.finished;
@@ -61,9 +65,7 @@ describe("a server that dies", () => {
     expect(lost.promoted).toBeGreaterThan(0);
     // The one that is started in its place keeps the new replicas.
     const before = training.events.length;
-    await training.event(
-      (event) => event.type === "replicasInStep" && training.events.indexOf(event) >= before,
-    );
+    await training.event(later(training, before, "replicasInStep"));
     await expectWhole(training, run, epochs);
     expect(training.events.filter((event) => event.type === "slicesRestored")).toEqual([]);
     const completed = training.events.filter((event) => event.type === "epochCompleted");
@@ -92,11 +94,9 @@ describe("a server that dies", () => {
     process.kill(pidOf(training, "coordinator"), "SIGKILL");
     await training.event((event) => event.type === "coordinatorStarted" && event.coordinatorEpoch === 2);
     const before = training.events.length;
-    const later = (type: string) => (event: Record<string, unknown>) =>
-      event.type === type && training.events.indexOf(event) >= before;
-    await training.event(later("checkpointed"));
+    await training.event(later(training, before, "checkpointed"));
     process.kill(pidOf(training, "worker"), "SIGKILL");
-    await training.event(later("memberJoined"));
+    await training.event(later(training, before, "memberJoined"));
     process.kill(training.pid, "SIGINT");
     await training.finished;
   });
@@ -112,9 +112,7 @@ describe("a server that dies", () => {
     await training.event((event) => event.type === "serverLost");
     process.kill(pid, "SIGCONT");
     const before = training.events.length;
-    await training.event(
-      (event) => event.type === "replicasInStep" && training.events.indexOf(event) >= before,
-    );
+    await training.event(later(training, before, "replicasInStep"));
     await expectWhole(training, run, epochs);
   });
 });
