@@ -63,7 +63,7 @@ const benchmarks = [
   ],
   ...(options.smoke ? ["lenet5"] : ["lenet5", "cifar-cnn", "resnet20"]).map((model) => [
     ...[downpour, "bench", "cluster", "--model", model, "--workers", "1,2"],
-    ...(options.smoke ? ["--rounds", "1", "--seconds", "1", "--batch", "8"] : []),
+    ...(options.smoke ? ["--rounds", "1", "--warmup", "1", "--seconds", "1", "--batch", "8"] : []),
   ]),
 ];
 

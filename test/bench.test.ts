@@ -206,7 +206,7 @@ describe("the benchmark of a cluster", () => {
   cleanUpAfterEach();
 
   it("gives speed, ratios and staleness of each number of workers", async () => {
-    const small = ["--rounds", "1", "--seconds", "1", "--batch", "8"];
+    const small = ["--rounds", "1", "--warmup", "1", "--seconds", "1", "--batch", "8"];
     const args = ["--model", "lenet5", "--workers", "1,2", ...small];
     const summary = await benchToEnd<ClusterSummary>("cluster", ...args);
     expect(summary.results.map(({ workers }) => workers)).toEqual([1, 2]);

@@ -6,7 +6,7 @@ import type { WorkQueue } from "./work-queue.ts";
 const unreportedMax = 64;
 
 /** Reports of batches begin no faster than this, so that short steps share one. */
-const reportIntervalMs = 50;
+const reportIntervalMs = 200;
 
 /**
  * Tells the coordinator how batches ended. At most one report is in flight; the next one carries all that ended

@@ -14,6 +14,8 @@ export interface ClusterPlan {
   readonly workerCounts: readonly number[];
   readonly servers: number;
   readonly rounds: number;
+  /** Training before anything is measured: V8 compiles what runs some times a second late. */
+  readonly warmupSeconds: number;
   /** Length of what is measured in a round. */
   readonly seconds: number;
   /** Cores that processes are pinned to; undefined where they can't be. */

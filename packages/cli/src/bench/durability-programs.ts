@@ -61,7 +61,7 @@ export function durabilityPrograms(
     {
       ...{ name: "plain", label: "without replicas", required: true },
       measure: () =>
-        withTrainingCluster(durabilityJob(plan, images, 0), onWarning, async (training) => {
+        withTrainingCluster({ job: durabilityJob(plan, images, 0), onWarning }, async (training) => {
           await training.underWay();
           const idle: number[] = [];
           const writing: number[] = [];
@@ -71,13 +71,13 @@ export function durabilityPrograms(
           const order = round++ % 2 === 0 ? [false, true, true, false] : [true, false, false, true];
           for (const writes of order) {
             if (writes) {
-              const measured = await training.examplesPerSecondWriting(plan.seconds);
-              writing.push(measured.speed);
-              for (const checkpoint of measured.checkpoints) {
+              const { speed, checkpoints } = await training.speedWriting(plan.seconds);
+              writing.push(speed.examplesPerSecond);
+              for (const checkpoint of checkpoints) {
                 seconds.push(checkpoint.seconds);
                 checkpointBytes = checkpoint.bytes;
               }
-            } else idle.push(await training.examplesPerSecond(plan.seconds));
+            } else idle.push((await training.speed(plan.seconds)).examplesPerSecond);
           }
           return {
             examplesPerSecond: mean(idle),
@@ -90,9 +90,10 @@ export function durabilityPrograms(
     {
       ...{ name: "replicated", label: "with replicas", required: true },
       measure: () =>
-        withTrainingCluster(durabilityJob(plan, images, 1), onWarning, async (training) => {
+        withTrainingCluster({ job: durabilityJob(plan, images, 1), onWarning }, async (training) => {
           await training.underWay();
-          return { examplesPerSecond: await training.examplesPerSecond(2 * plan.seconds) };
+          const { examplesPerSecond } = await training.speed(2 * plan.seconds);
+          return { examplesPerSecond };
         }),
     },
   ];

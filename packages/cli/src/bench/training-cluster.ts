@@ -10,82 +10,120 @@ import {
   type TimedJobEvent,
 } from "@downpour/protocol";
 import { makeRunDirectory } from "../commands/run-directory.ts";
-import { LocalCluster } from "../local-cluster.ts";
+import { LocalCluster, type LocalClusterOptions } from "../local-cluster.ts";
 import { watchJob } from "../watch-job.ts";
 
 /** Batches of each worker before anything is measured: in the first ones graphs are made. */
 const warmupBatches = 10;
 
+/** Longest that a cluster may take to be under way, without its warm-up. */
+const patienceMs = 10 * 60_000;
+
 /** Longest that a checkpoint may take. */
 const checkpointTimeoutMs = 10 * 60_000;
 
-/** Examples that were counted up to the time of an event. */
-export interface Progress {
-  readonly timeMs: number;
+/** What a cluster did between two progress events. */
+export interface TrainingSpeed<Sample = undefined> {
   readonly examples: number;
+  readonly examplesPerSecond: number;
+  /** Of all pushes up to the end, in updates. */
+  readonly stalenessMean: number;
+  /** What was sampled at both ends. */
+  readonly samples: readonly [Sample, Sample];
 }
 
 type Of<Type extends JobEvent["type"]> = Extract<JobEvent, { type: Type }>;
 
 /** A job that trains without end, seen through its events while something is measured. */
 export class Training {
-  readonly #coordinator: CoordinatorCaller;
+  readonly #coordinator: Pick<CoordinatorCaller, "call">;
   readonly #job: Job;
   readonly #waiting = new Set<(event: TimedJobEvent) => void>();
   readonly #failed: Promise<never>;
-  readonly #seen = new Map<JobEvent["type"], number>();
+  readonly #seen = new Set<JobEvent["type"]>();
+  #joined = 0;
 
-  constructor(coordinator: CoordinatorCaller, job: Job, failed: Promise<never>) {
+  /** @param failed rejects when the cluster can't go on */
+  constructor(coordinator: Pick<CoordinatorCaller, "call">, job: Job, failed: Promise<never>) {
     this.#coordinator = coordinator;
     this.#job = job;
     this.#failed = failed;
   }
 
+  /** Takes one event in; in order. */
   observe(timed: TimedJobEvent): void {
-    this.#seen.set(timed.event.type, (this.#seen.get(timed.event.type) ?? 0) + 1);
+    const { event } = timed;
+    this.#seen.add(event.type);
+    if (event.type === "memberJoined" && ["worker", "evaluator"].includes(event.role)) this.#joined++;
     for (const look of [...this.#waiting]) look(timed);
   }
 
-  /** Resolves when all members are there and warm, and what training begins with is done. */
-  async underWay(): Promise<void> {
-    const { cluster, data } = this.#job;
-    const first: JobEvent["type"][] = [
-      "checkpointed",
-      ...(cluster.replicas > 0 ? ["replicasInStep" as const] : []),
-    ];
-    for (const type of first) if (!this.#seen.has(type)) await this.#next(type, () => true);
-    const examples = warmupBatches * cluster.workers * data.batchSize;
-    await this.#next(
-      "progress",
-      ({ workers, examplesCounted }) => workers === cluster.workers && examplesCounted >= examples,
-    );
+  /**
+   * Resolves when all members are there and warm, what training begins with is done, and as many seconds have passed
+   * since.
+   * @throws deadlineExceeded: it takes too long
+   */
+  async underWay(warmupSeconds = 0): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const text = `the cluster was not under way within ${patienceMs / 60_000} minutes; choose a smaller --batch`;
+      timer = setTimeout(() => reject(new DownpourError("deadlineExceeded", text)), patienceMs);
+    });
+    try {
+      const warm = await Promise.race([this.#warm(), late]);
+      const endMs = warm.timeMs + warmupSeconds * 1000;
+      if (warmupSeconds > 0) await this.#next("progress", (_, timeMs) => timeMs >= endMs);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
-  /** Examples per second, over so many seconds or a little more. */
-  async examplesPerSecond(seconds: number): Promise<number> {
-    const begin = await this.#progress(() => true);
+  /**
+   * Speed over so many seconds or a little more.
+   * @param sample called at the begin and at the end
+   */
+  async speed(seconds: number): Promise<TrainingSpeed>;
+  async speed<Sample>(seconds: number, sample: () => Sample): Promise<TrainingSpeed<Sample>>;
+  async speed<Sample>(seconds: number, sample?: () => Sample): Promise<TrainingSpeed<Sample | undefined>> {
+    let first: Sample | undefined;
+    const begin = await this.#next("progress", () => {
+      first = sample?.();
+      return true;
+    });
+    const { examplesCounted } = begin.event;
     const endMs = begin.timeMs + seconds * 1000;
-    const end = await this.#progress(({ timeMs, examples }) => timeMs >= endMs && examples > begin.examples);
-    return speedBetween(begin, end);
+    let last: Sample | undefined;
+    const end = await this.#next("progress", (progress, timeMs) => {
+      if (timeMs < endMs || progress.examplesCounted === examplesCounted) return false;
+      last = sample?.();
+      return true;
+    });
+    const examples = end.event.examplesCounted - examplesCounted;
+    return {
+      examples,
+      examplesPerSecond: (1000 * examples) / (end.timeMs - begin.timeMs),
+      stalenessMean: end.event.stalenessMean,
+      samples: [first, last],
+    };
   }
 
   /** The same, while one checkpoint is written after the other: each moment lies between a request and a commit. */
-  async examplesPerSecondWriting(
+  async speedWriting(
     seconds: number,
-  ): Promise<{ speed: number; checkpoints: Of<"checkpointed">[] }> {
+  ): Promise<{ readonly speed: TrainingSpeed; readonly checkpoints: readonly Of<"checkpointed">[] }> {
     const checkpoints: Of<"checkpointed">[] = [];
     let over = false;
     const writeAll = async () => {
       while (!over) {
         const written = this.#next("checkpointed", () => true);
         await this.#coordinator.call("Checkpoint", {}, checkpointTimeoutMs);
-        checkpoints.push((await written).event as Of<"checkpointed">);
+        checkpoints.push((await written).event);
       }
     };
     const writing = writeAll();
     writing.catch(() => undefined);
     const speed = await Promise.race([
-      this.examplesPerSecond(seconds),
+      this.speed(seconds),
       writing.then(() => new Promise<never>(() => undefined)),
     ]);
     over = true;
@@ -93,35 +131,36 @@ export class Training {
     return { speed, checkpoints };
   }
 
-  async #progress(accept: (progress: Progress) => boolean): Promise<Progress> {
-    let progress: Progress = { timeMs: 0, examples: 0 };
-    await this.#next("progress", ({ examplesCounted }, timeMs) => {
-      progress = { timeMs, examples: examplesCounted };
-      return accept(progress);
+  /** The progress event at which all that comes first is over. */
+  async #warm(): Promise<TimedJobEvent> {
+    const { cluster, data } = this.#job;
+    const first: JobEvent["type"][] = ["checkpointed"];
+    if (cluster.replicas > 0) first.push("replicasInStep");
+    // The evaluator is there from the start, too, and takes its time to load.
+    const members = cluster.workers + 1;
+    const examples = warmupBatches * cluster.workers * data.batchSize;
+    return await this.#next("progress", ({ workers, examplesCounted }) => {
+      const complete = this.#joined >= members && workers === cluster.workers;
+      return complete && examplesCounted >= examples && first.every((type) => this.#seen.has(type));
     });
-    return progress;
   }
 
   /** The next event of a type that is accepted. @throws as the cluster does when it can't go on */
-  #next<Type extends JobEvent["type"]>(
+  async #next<Type extends JobEvent["type"]>(
     type: Type,
     accept: (event: Of<Type>, timeMs: number) => boolean,
-  ): Promise<TimedJobEvent> {
-    const found = new Promise<TimedJobEvent>((resolve) => {
+  ): Promise<TimedJobEvent & { readonly event: Of<Type> }> {
+    const found = new Promise<TimedJobEvent & { readonly event: Of<Type> }>((resolve) => {
       const look = (timed: TimedJobEvent) => {
-        if (timed.event.type !== type || !accept(timed.event as Of<Type>, timed.timeMs)) return;
+        const event = timed.event as Of<Type>;
+        if (event.type !== type || !accept(event, timed.timeMs)) return;
         this.#waiting.delete(look);
-        resolve(timed);
+        resolve({ ...timed, event });
       };
       this.#waiting.add(look);
     });
-    return Promise.race([found, this.#failed]);
+    return await Promise.race([found, this.#failed]);
   }
-}
-
-/** Examples per second between two times. */
-export function speedBetween(begin: Progress, end: Progress): number {
-  return (1000 * (end.examples - begin.examples)) / (end.timeMs - begin.timeMs);
 }
 
 /**
@@ -129,15 +168,14 @@ export function speedBetween(begin: Progress, end: Progress): number {
  * @throws as the cluster; jobFailed: the job ended
  */
 export async function withTrainingCluster<Result>(
-  job: Job,
-  onWarning: (text: string) => void,
-  measure: (training: Training) => Promise<Result>,
+  options: Pick<LocalClusterOptions, "job" | "onWarning" | "coresOf">,
+  measure: (training: Training, cluster: LocalCluster) => Promise<Result>,
 ): Promise<Result> {
+  const { job } = options;
   const folder = await mkdtemp(join(tmpdir(), "downpour-bench-"));
   const run = await makeRunDirectory(job, join(folder, "run"), new Date());
-  const cluster = new LocalCluster({
-    ...{ job, jobFile: run.jobFile, runDirectory: run.path, logDirectory: run.logDirectory, onWarning },
-  });
+  const { jobFile, path: runDirectory, logDirectory } = run;
+  const cluster = new LocalCluster({ ...options, jobFile, runDirectory, logDirectory });
   const enough = new AbortController();
   try {
     const address = await cluster.start();
@@ -156,7 +194,7 @@ export async function withTrainingCluster<Result>(
     failed.catch(() => undefined); // it is looked at by who waits for events
     training = new Training(coordinator, job, failed);
     try {
-      return await measure(training);
+      return await measure(training, cluster);
     } finally {
       coordinator.close();
     }

@@ -28,6 +28,7 @@ export interface BenchClusterOptions {
   readonly batch: string;
   readonly precision: string;
   readonly rounds: string;
+  readonly warmup: string;
   readonly seconds: string;
   /** False with --no-pin. */
   readonly pin: boolean;
@@ -72,6 +73,7 @@ export function clusterPlanOf(options: BenchClusterOptions, cores: Cores | undef
     workerCounts: integerListOption("--workers", options.workers, 1, 64),
     servers: integerOption("--servers", options.servers, 1, 64),
     rounds: integerOption("--rounds", options.rounds, 1, 100),
+    warmupSeconds: integerOption("--warmup", options.warmup, 0, 3600),
     seconds: integerOption("--seconds", options.seconds, 1, 3600),
   };
 }
@@ -94,11 +96,13 @@ async function wantedPython(
 function report(plan: ClusterPlan, results: readonly ClusterResult[], reporter: Reporter): void {
   const [first] = results;
   if (first === undefined) throw new DownpourError("internal", "nothing was measured");
-  const { name, input, batchSize, precision, servers, rounds, seconds, cores } = plan;
+  const { name, input, batchSize, precision, servers, rounds, warmupSeconds, seconds, cores } = plan;
+  const facts = { model: name, input, batchSize, precision, servers, rounds, warmupSeconds, seconds };
   reporter.result(
     {
       benchmark: "cluster",
-      ...{ model: name, input, batchSize, precision, servers, rounds, seconds, pinned: cores !== undefined },
+      ...facts,
+      pinned: cores !== undefined,
       workers: first.workers,
       imagesPerSecond: first.imagesPerSecond,
       stalenessMean: first.stalenessMean,
@@ -111,7 +115,7 @@ function report(plan: ClusterPlan, results: readonly ClusterResult[], reporter: 
 }
 
 function resultLines(plan: ClusterPlan, results: readonly ClusterResult[]): string[] {
-  const { name, batchSize, precision, servers, rounds, seconds, cores } = plan;
+  const { name, batchSize, precision, servers, rounds, warmupSeconds, seconds, cores } = plan;
   const ratioText = (ratio: number | undefined) => (ratio === undefined ? "" : ratio.toFixed(2));
   const rows = results.map(({ workers, imagesPerSecond, stalenessMean, ratios, ratiosByCpuTime }) => [
     countText(workers, "worker"),
@@ -140,6 +144,7 @@ function resultLines(plan: ClusterPlan, results: readonly ClusterResult[]): stri
     ]),
     `${name}, ${precision}, batches of ${batchSize} made-up images at each worker, ${countText(servers, "server")}, ` +
       `${cores === undefined ? "no process pinned" : "a core for each worker"}; medians of ` +
-      `${countText(rounds, "round")} of ${countText(seconds, "second")} in fresh processes, ratios within a round.`,
+      `${countText(rounds, "round")} of ${countText(seconds, "second")} in fresh processes, after ` +
+      `${countText(warmupSeconds, "second")} of training; ratios within a round.`,
   ];
 }

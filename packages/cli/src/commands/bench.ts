@@ -64,6 +64,7 @@ export function addBench(program: Command, config: CliConfig, reporter: () => Re
     .option("--batch <count>", "images of a worker's step", "64")
     .option("--precision <precision>", "float32 or bf16", "float32")
     .option("--rounds <count>", "rounds, each with fresh processes of every program", "3")
+    .option("--warmup <count>", "seconds of training before anything is measured", "20")
     .option("--seconds <count>", "length of what is measured in a round", "15")
     .option("--no-pin", "let every process run on any core, as in training")
     .option("--python <program>", "a Python with PyTorch, to compare with (DOWNPOUR_PYTHON)")
