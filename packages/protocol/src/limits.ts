@@ -52,8 +52,6 @@ const shared: ChannelOptions = {
   "grpc.max_send_message_length": limits.messageBytesMax,
   "grpc.keepalive_time_ms": limits.keepaliveIntervalMs,
   "grpc.keepalive_timeout_ms": limits.keepaliveTimeoutMs,
-  // Books of each call and message that nobody reads.
-  "grpc.enable_channelz": 0,
 };
 
 export const clientOptions: ChannelOptions = {
@@ -65,8 +63,6 @@ export const clientOptions: ChannelOptions = {
   "grpc.max_reconnect_backoff_ms": limits.reconnectBackoffMaxMs,
   // One process talks to itself or its neighbours, never through a proxy of the environment.
   "grpc.enable_http_proxy": 0,
-  // Callers of ours try again by themselves; grpc-js would keep a copy of what was sent for it.
-  "grpc.enable_retries": 0,
 };
 
 export const serverOptions: ChannelOptions = {
