@@ -16,6 +16,7 @@ export default defineConfig({
             "packages/*/src/**/*.test.ts",
             "packages/*/setup/**/*.test.mjs",
             "test/docs/**/*.test.mjs",
+            "scripts/**/*.test.mjs",
           ],
           pool: "forks",
           env,

@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readOptions } from "../scripts/options.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 // Needs a Docker engine, so only when asked for: `pnpm bench compose`.
@@ -13,7 +13,7 @@ if (process.argv[2] === "compose") {
   const command = [path.join(root, "bench/compose.mjs"), ...process.argv.slice(3)];
   process.exit(spawnSync(process.execPath, command, { stdio: "inherit" }).status ?? 1);
 }
-const { values: options } = parseArgs({
+const { values: options } = readOptions({
   options: {
     "data-dir": { type: "string", default: "" },
     smoke: { type: "boolean", default: false },

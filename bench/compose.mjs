@@ -5,10 +5,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { numberOption, readOptions } from "../scripts/options.mjs";
 import { ComposeCluster, root } from "./compose-cluster.mjs";
 
-const { values: options, positionals } = parseArgs({
+const { values: options, positionals } = readOptions({
   allowPositionals: true,
   options: {
     "data-dir": { type: "string", default: "" },
@@ -21,10 +21,10 @@ const { values: options, positionals } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const rounds = options.smoke ? 1 : Number(options.rounds);
-const seconds = options.smoke ? 2 : Number(options.seconds);
-const examples = options.smoke ? 640 : Number(options.examples);
-const epochs = options.smoke ? 1 : Number(options.epochs);
+const rounds = options.smoke ? 1 : numberOption("rounds", options.rounds, 1);
+const seconds = options.smoke ? 2 : numberOption("seconds", options.seconds, 1);
+const examples = options.smoke ? 640 : numberOption("examples", options.examples, 1);
+const epochs = options.smoke ? 1 : numberOption("epochs", options.epochs, 1);
 const dataDirectory = options["data-dir"];
 
 /** Whether the data folder has this. @param {string} name */

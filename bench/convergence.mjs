@@ -8,8 +8,8 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { environment } from "../scripts/config.mjs";
+import { choiceOption, numberOption, readOptions, refuse } from "../scripts/options.mjs";
 
 /** Settings that are right for one worker; the rate goes down by a cosine. */
 const studies = {
@@ -36,7 +36,7 @@ const off = {
   "gradient.clipNorm": "off",
 };
 
-const { values: args } = parseArgs({
+const { values: args } = readOptions({
   options: {
     study: { type: "string", default: "lenet5" },
     workers: { type: "string", default: "1,2,4,8" },
@@ -49,13 +49,10 @@ const { values: args } = parseArgs({
   },
 });
 
-const study = studies[/** @type {keyof typeof studies} */ (args.study)];
-if (study === undefined || args["data-dir"] === "") {
-  process.stderr.write(
-    `--study ${args.study}: expected ${Object.keys(studies).join(" or ")}, and --data-dir with its data set\n`,
-  );
-  process.exit(2);
-}
+const names = /** @type {(keyof typeof studies)[]} */ (Object.keys(studies));
+const study = studies[choiceOption("study", args.study, names)];
+const workerCounts = args.workers.split(",").map((text) => numberOption("workers", text, 1));
+if (args["data-dir"] === "") refuse("--data-dir or DOWNPOUR_DATA_DIR: expected the folder of the data sets");
 
 const command = path.join(import.meta.dirname, "../packages/cli/bin/downpour.js");
 const folder = mkdtempSync(path.join(tmpdir(), "downpour-convergence-"));
@@ -91,7 +88,7 @@ function train(workers, seed, unprotected) {
 
 let failed = false;
 try {
-  for (const workers of args.workers.split(",").map(Number)) {
+  for (const workers of workerCounts) {
     for (const unprotected of args.off && workers > 1 ? [false, true] : [false]) {
       for (const seed of args.seeds.split(",")) {
         const summary = train(workers, seed, unprotected);

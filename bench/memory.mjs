@@ -3,13 +3,13 @@
 // does it; every 50th batch is a short one; weights move a little with each gradient. Compared is the memory after
 // the first tenth of the steps with that after the last one, each the median of some samples, taken after a garbage
 // collection. Exit status 1: it grew by 1 % or more.
-import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { checkJob } from "@downpour/job";
 import { alignedFloats, loadTensorflow, Network } from "@downpour/worker";
+import { numberOption, readOptions } from "../scripts/options.mjs";
 
-const { values: options } = parseArgs({
+const { values: options } = readOptions({
   options: {
     model: { type: "string", default: "lenet5" },
     steps: { type: "string", default: "20000" },
@@ -18,12 +18,8 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const steps = Number(options.steps);
-const batchSize = Number(options.batch);
-if (!(steps >= 200) || !(batchSize >= 1)) {
-  process.stderr.write("--steps takes a number of at least 200, --batch one of at least 1\n");
-  process.exit(2);
-}
+const steps = numberOption("steps", options.steps, 200);
+const batchSize = numberOption("batch", options.batch, 1);
 
 /** Growth, in percent, from which on it is a leak. */
 const growthMax = 1;

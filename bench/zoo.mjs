@@ -5,9 +5,9 @@
 // process a network. With --steps N it makes just N steps, for time and memory of a large batch.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { makeOptimizer, noDecay } from "@downpour/tensor-kernels";
 import { loadTensorflow, Network } from "@downpour/worker";
+import { choiceOption, numberOption, readOptions } from "../scripts/options.mjs";
 
 const zoo = {
   mlp: { size: 28, channels: 1, options: { hiddenUnits: [256, 128], activation: "relu" } },
@@ -30,7 +30,7 @@ const zoo = {
 const defaultRate = 1e-3;
 const stepsMin = 5;
 
-const { values: args } = parseArgs({
+const { values: args } = readOptions({
   options: {
     models: { type: "string", default: Object.keys(zoo).join(",") },
     size: { type: "string" },
@@ -44,6 +44,14 @@ const { values: args } = parseArgs({
     one: { type: "string" },
   },
 });
+const names = args.models.split(",").map((name) => choiceOption("models", name, Object.keys(zoo)));
+const wantedSize = args.size === undefined ? undefined : numberOption("size", args.size, 1);
+const wantedSteps = args.steps === undefined ? undefined : numberOption("steps", args.steps, 1);
+const stepsMax = wantedSteps ?? numberOption("steps-max", args["steps-max"], 1);
+const count = numberOption("batch", args.batch, 1);
+const classCount = numberOption("classes", args.classes, 2);
+const lossGoal = numberOption("loss", args.loss, 0);
+const precision = choiceOption("precision", args.precision, ["float32", "bf16"]);
 
 /** The median of numbers. @param {number[]} values */
 function median(values) {
@@ -66,15 +74,13 @@ function makeBatch(count, pixels, classes) {
 /** Trains one network in this process and prints a line of JSON. @param {string} name */
 async function trainOne(name) {
   const { size: usual, channels = 3, options, rate = defaultRate } = zoo[name];
-  const size = Number(args.size ?? usual);
-  const classCount = Number(args.classes);
-  const count = Number(args.batch);
+  const size = wantedSize ?? usual;
   const notices = [];
   const network = await Network.create(loadTensorflow(), {
     model: { name, ...options },
     input: { height: size, width: size, channels, classCount },
     seed: 1,
-    compute: { mode: "graph", precision: args.precision },
+    compute: { mode: "graph", precision },
     onNotice: (notice) => notices.push(notice),
   });
   const batch = makeBatch(count, size * size * channels, classCount);
@@ -82,10 +88,9 @@ async function trainOne(name) {
   const { weights, gradient, manifest } = network;
   const fixed = manifest.tensors.filter(({ trainable }) => !trainable);
   const slots =
-    args.steps === undefined ? optimizer.slotNames.map(() => new Float32Array(weights.length)) : [];
+    wantedSteps === undefined ? optimizer.slotNames.map(() => new Float32Array(weights.length)) : [];
   optimizer.initInPlace(slots);
-  const stepsMax = Number(args.steps ?? args["steps-max"]);
-  const goal = args.steps === undefined ? Number(args.loss) : Number.NEGATIVE_INFINITY;
+  const goal = wantedSteps === undefined ? lossGoal : Number.NEGATIVE_INFINITY;
   const times = [];
   let recordedMs = 0;
   let loss = Number.POSITIVE_INFINITY;
@@ -98,7 +103,7 @@ async function trainOne(name) {
     steps++;
     if (steps <= 2) recordedMs += tookMs;
     else times.push(tookMs);
-    if (args.steps !== undefined) continue;
+    if (wantedSteps !== undefined) continue;
     // Batch statistics are no gradients; normalization in training does not use them.
     for (const { offset, shape } of fixed)
       gradient.fill(0, offset, offset + shape.reduce((a, b) => a * b, 1));
@@ -128,11 +133,7 @@ async function trainOne(name) {
 function trainAll() {
   let failed = false;
   const passed = process.argv.slice(2).filter((argument) => argument !== "--json");
-  for (const name of args.models.split(",")) {
-    if (zoo[name] === undefined) {
-      process.stderr.write(`--models ${name}: expected some of ${Object.keys(zoo).join(", ")}\n`);
-      process.exit(2);
-    }
+  for (const name of names) {
     const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), ...passed, "--one", name], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "inherit"],

@@ -3,10 +3,10 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { hasNatsServer, makeNatsNodes, natsTlsArgs, seededRandom, soak } from "@downpour/faults";
+import { choiceOption, numberOption, readOptions } from "./options.mjs";
 
-const { values } = parseArgs({
+const { values } = readOptions({
   options: {
     minutes: { type: "string", default: "2" },
     "fault-every": { type: "string", default: "10" },
@@ -18,19 +18,11 @@ const { values } = parseArgs({
   },
 });
 
-/** @param {string} name @param {string} text @param {number} least @returns {number} */
-function positive(name, text, least) {
-  const number = Number(text);
-  if (Number.isFinite(number) && number >= least) return number;
-  console.error(`--${name} ${text}: expected a number of at least ${least}`);
-  process.exit(2);
-}
-
-const minutes = positive("minutes", values.minutes, 0.1);
-const faultEverySeconds = positive("fault-every", values["fault-every"], 1);
-const seed = positive("seed", values.seed, 0);
-const replicas = values.replicas === "0" ? 0 : 1;
-const nodes = values["nats-nodes"] === "3" ? 3 : 1;
+const minutes = numberOption("minutes", values.minutes, 0.1);
+const faultEverySeconds = numberOption("fault-every", values["fault-every"], 1);
+const seed = numberOption("seed", values.seed, 0);
+const replicas = choiceOption("replicas", values.replicas, [0, 1]);
+const nodes = choiceOption("nats-nodes", values["nats-nodes"], [1, 3]);
 if (!hasNatsServer) {
   console.error("no nats-server on the PATH; install it (Debian: apt-get install nats-server)");
   process.exit(1);

@@ -1,11 +1,11 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { tested } from "../test/docs/exceptions.mjs";
 import { followPage } from "../test/docs/follow-page.mjs";
 import { dataDirectory, environment } from "./config.mjs";
 import { copyOfTree } from "./copy-of-tree.mjs";
+import { readOptions } from "./options.mjs";
 import { runMain } from "./terminal.mjs";
 import { root } from "./workspace.mjs";
 
@@ -17,7 +17,7 @@ import { root } from "./workspace.mjs";
 const commandTimeoutMs = 15 * 60_000;
 
 await runMain(async () => {
-  const { values } = parseArgs({
+  const { values } = readOptions({
     options: {
       page: { type: "string", multiple: true },
       built: { type: "boolean", default: false },
