@@ -31,8 +31,8 @@ const restartAfterMs = 1000;
 
 /**
  * Roles that did not end so long after the job did are killed. A role that is started as the job ends finds nobody any
- * more, and gives up when its time to connect is over (60 s); one that has heard of the job already, when the time is over
- * in which others may come back.
+ * more, and gives up when its time to connect is over (60 s); a member that was stopped or cut off while the job ended, when
+ * the time is over in which others may come back.
  */
 const endGraceMs = soakRecoveryTimeoutMs + 30_000;
 

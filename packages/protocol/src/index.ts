@@ -185,7 +185,7 @@ export { isTransient, type RetryOptions, retry } from "./retry.ts";
 export { type Role, roles } from "./roles.ts";
 export { SequencedStream } from "./sequenced-stream.ts";
 export { type ServeOptions, type Serving, serve, unary } from "./serve.ts";
-export { okStatus, throwUnlessOk, toMessageStatus } from "./status.ts";
+export { okStatus, throwUnlessOk, toMessageStatus, wasAnswered } from "./status.ts";
 export type { TlsMaterial } from "./tls.ts";
 export { ToldRefusals } from "./told-refusals.ts";
 export {

@@ -3,7 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { services } from "./definition.ts";
 import { type Serving, serve, unary } from "./serve.ts";
-import { okStatus, throwUnlessOk, toCallStatus, toMessageStatus } from "./status.ts";
+import { okStatus, throwUnlessOk, toCallStatus, toMessageStatus, wasAnswered } from "./status.ts";
 import { type CoordinatorCaller, connectCoordinator } from "./unary-client.ts";
 
 let serving: Serving;
@@ -45,6 +45,7 @@ test.each(errorCodes)("%s keeps its code and message through a call", async (cod
     const error = await failureOf(call);
     expect(error).toBeInstanceOf(DownpourError);
     expect(error).toMatchObject({ code, message: expected.message });
+    expect(wasAnswered(error)).toBe(true);
   }
 });
 
@@ -57,6 +58,16 @@ test("an error that is not Downpour's arrives as internal, with its message", as
     code: "internal",
     message: "just a text",
   });
+});
+
+test("nobody answers where nobody listens", async () => {
+  const nobody = connectCoordinator("127.0.0.1:1", 10_000);
+  const error = await failureOf(nobody.call("Leave", {}));
+  nobody.close();
+  expect(error).toMatchObject({ code: "unavailable" });
+  expect(wasAnswered(error)).toBe(false);
+  expect(wasAnswered(new DownpourError("unavailable", "of our own"))).toBe(false);
+  expect(wasAnswered("no error")).toBe(false);
 });
 
 test("a method that nobody implements is internal, naming the call and the other side", async () => {

@@ -85,6 +85,13 @@ export function fromCallError(error: ServiceError, what: string): DownpourError 
   return new DownpourError(code, message, { cause: error });
 }
 
+/** Whether the other side itself answered with this error; else the transport did, which may not have reached it. */
+export function wasAnswered(error: unknown): boolean {
+  const cause =
+    error instanceof DownpourError ? (error.cause as Partial<ServiceError> | undefined) : undefined;
+  return (cause?.metadata?.get(reasonKey).length ?? 0) > 0;
+}
+
 /** The status inside a message of a stream that stays open. */
 export function toMessageStatus(thrown: unknown): Status {
   const code = codeOf(thrown);

@@ -1,30 +1,27 @@
-import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { codeOf, messageOf } from "@downpour/errors";
 import { checkJob, type Job } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import type { Readiness } from "@downpour/metrics";
-import { type Manifest, manifestFromWire } from "@downpour/parameter-vector";
+import type { Manifest } from "@downpour/parameter-vector";
 import {
   type Command,
   type CoordinatorCaller,
   connectCoordinator,
   type Identity,
   isTransient,
-  type MemberRole,
   retry,
   type ScheduleRevision,
   sendHeartbeats,
 } from "@downpour/protocol";
 import type { Kernels } from "@downpour/tensor-kernels";
-import type { Compute, Prepared } from "./compute.ts";
-import { type Layout, LayoutFollower, placedSlices } from "./layout.ts";
+import type { Compute } from "./compute.ts";
+import { type JoinInput, join } from "./join.ts";
+import { LayoutFollower } from "./layout.ts";
 import type { MemberFigures } from "./member-figures.ts";
-import { attachVectors, type MemberVectors } from "./member-memory.ts";
-import { ParameterClient } from "./parameter-client.ts";
-import { PullDecoder } from "./pull-payloads.ts";
-import { PushEncoder } from "./push-encoder.ts";
-import { WeightReplica } from "./weight-replica.ts";
+import type { MemberVectors } from "./member-memory.ts";
+import type { ParameterClient } from "./parameter-client.ts";
+import type { PushEncoder } from "./push-encoder.ts";
+import type { WeightReplica } from "./weight-replica.ts";
 
 export interface MemberOptions {
   readonly role: "worker" | "evaluator";
@@ -78,11 +75,6 @@ export interface Session {
   readonly observe: (answer: { command: Command; schedule: ScheduleRevision | null }) => void;
 }
 
-const wireRole: Readonly<Record<MemberOptions["role"], MemberRole>> = {
-  worker: "MEMBER_ROLE_WORKER",
-  evaluator: "MEMBER_ROLE_EVALUATOR",
-};
-
 /** A member that was taken for dead more often than this gives up: something is wrong with its machine. */
 const sessionsMax = 20;
 
@@ -109,8 +101,10 @@ export async function runSessions(
     const prepared = await compute.prepare(job);
     for (const notice of prepared.notices) logger.warn(notice);
     for (let sessions = 1; ; sessions++) {
+      // A coordinator that is gone before the first session may have come to the end of its job.
+      const silenceMs = sessions === 1 ? options.connectTimeoutMs : job.cluster.recoveryTimeoutMs;
       try {
-        await runSession({ ...options, coordinator, compute, job, runDirectory, prepared }, work);
+        await runSession({ ...options, coordinator, compute, job, runDirectory, prepared, silenceMs }, work);
         return;
       } catch (error) {
         const expelled = codeOf(error) === "unknownMember";
@@ -142,12 +136,9 @@ export function patiently<T>(session: Session, attempt: () => Promise<T>): Promi
   });
 }
 
-interface SessionInput extends MemberOptions {
-  readonly coordinator: CoordinatorCaller;
+interface SessionInput extends MemberOptions, JoinInput {
   readonly compute: Compute;
-  readonly job: Job;
   readonly runDirectory: string;
-  readonly prepared: Prepared;
 }
 
 async function runSession(input: SessionInput, work: (session: Session) => Promise<void>): Promise<void> {
@@ -212,78 +203,4 @@ async function runSession(input: SessionInput, work: (session: Session) => Promi
     await coordinator.call("Leave", { memberId, reason: "done" }, 2000).catch(() => undefined);
     parameters.close();
   }
-}
-
-type Joined = Pick<
-  Session,
-  | "memberId"
-  | "parameters"
-  | "manifest"
-  | "batchesPerEpoch"
-  | "vectors"
-  | "replica"
-  | "encoder"
-  | "sum"
-  | "kernels"
-> & { readonly firstSchedule: ScheduleRevision; readonly firstLayout: Layout };
-
-async function join(input: SessionInput): Promise<Joined> {
-  const { coordinator, job, prepared, role, signal } = input;
-  const request = {
-    role: wireRole[role],
-    incarnation: randomUUID(),
-    name: `${hostname()}:${process.pid}`,
-    manifest: prepared.manifest,
-    data: prepared.data,
-  };
-  const answer = await retry(() => coordinator.call("Join", request), {
-    // Servers may be missing for a while, also later in the job.
-    giveUpAfterMs: job.cluster.recoveryTimeoutMs,
-    signal,
-  });
-  const { memberId } = answer;
-  const slices = placedSlices(answer.slices);
-  const { layoutRevision: revision, rollback, serverAddresses } = answer;
-  const firstLayout = { revision, rollback, serverAddresses, slices };
-  const manifest = manifestFromWire(prepared.manifest);
-  const { arrays, ...vectors } = attachVectors(prepared.vectors);
-  const { weights, pulled } = vectors;
-  const replica = new WeightReplica({ slices, weights, pulled });
-  // What is measured is measured exactly.
-  const pullCodec = role === "worker" ? job.wire.pull : "float32";
-  const parameters = new ParameterClient({
-    memberId,
-    manifestFingerprint: prepared.manifest.fingerprint,
-    layout: firstLayout,
-    replica,
-    pullCodec: new PullDecoder({ codec: pullCodec, manifest, slices, arrays }),
-    requestTimeoutMs: job.cluster.requestTimeoutMs,
-    onReceived: (bytes) => {
-      if (input.figures !== undefined) input.figures.weightBytes += bytes;
-    },
-    ...input.identity,
-  });
-  if (!answer.initialized && role === "worker") {
-    const initialize = { giveUpAfterMs: job.cluster.memberTimeoutMs, signal };
-    try {
-      await retry(() => parameters.initialize(weights), initialize);
-      await retry(() => coordinator.call("ReportInitialized", { memberId }), initialize);
-    } catch (error) {
-      parameters.close();
-      throw error;
-    }
-  }
-  return {
-    memberId,
-    parameters,
-    manifest,
-    batchesPerEpoch: Math.ceil(Number(prepared.data.trainExamples) / job.data.batchSize),
-    vectors,
-    replica,
-    encoder: new PushEncoder({ job, manifest, slices, arrays }),
-    sum: job.worker.pushEvery > 1 ? arrays.allocateFloats(weights.length) : undefined,
-    kernels: arrays.kernels,
-    firstLayout,
-    firstSchedule: answer.schedule ?? { revision: 1, dropFactor: 1, rateFactor: 1, momentum: 0 },
-  };
 }
