@@ -1,35 +1,20 @@
-import type { Logger } from "@downpour/logging";
-import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
-import {
-  connectParameterServer,
-  type PushRequestInput,
-  type PushResponse,
-  SequencedStream,
-  serve,
-  services,
-} from "@downpour/protocol";
+import { makeManifest } from "@downpour/parameter-vector";
+import type { PushRequestInput } from "@downpour/protocol";
 import fc from "fast-check";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { ParameterStore } from "./parameter-store.ts";
-import { parameterServerHandlers } from "./service.ts";
+import { memberId, prepare, serveStore } from "./served-store.test.suite.ts";
 import { bytesOf, floatsOf, jobWith } from "./test-store.test.suite.ts";
 import { threadExecutor } from "./thread-executor.ts";
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-const silent = { info: () => undefined, warn: () => undefined } as unknown as Logger;
 const manifest = makeManifest([
   { name: "kernel", shape: [48], role: "weight", trainable: true, decayed: true },
   { name: "bias", shape: [16], role: "bias", trainable: true, decayed: false },
 ]);
 const ranges = [
-  { sliceIndex: 0, offset: 0, length: 32, term: 1 },
-  { sliceIndex: 1, offset: 32, length: 32, term: 1 },
+  { sliceIndex: 0, offset: 0, length: 32 },
+  { sliceIndex: 1, offset: 32, length: 32 },
 ];
-const memberId = "worker-1";
 const manifestFingerprint = manifest.fingerprint;
 
 type Codec = NonNullable<NonNullable<PushRequestInput["slices"]>[number]["codec"]>;
@@ -38,40 +23,11 @@ async function start(push: "float32" | "int8" | "oneBit" | "topK") {
   const codec = push === "topK" ? ({ codec: push, ratio: 0.25 } as const) : { codec: push };
   const job = jobWith({ wire: { push: codec } });
   const store = new ParameterStore({ job, makeExecutor: threadExecutor });
-  const serving = await serve(
-    services.ParameterServer.service,
-    parameterServerHandlers(store, silent),
-    "127.0.0.1",
-    0,
-  );
-  const caller = connectParameterServer(serving.address, 20_000);
-  const client = caller.client as InstanceType<typeof services.ParameterServer>;
-  const pushes = new SequencedStream<PushRequestInput, PushResponse>(() => client.push(), "Push", 20_000);
-  closing.push(async () => {
-    pushes.close();
-    caller.close();
-    await serving.close(0);
-    await store.close();
-  });
-  const wire = manifestToWire(manifest);
-  await caller.call("Assign", { coordinatorEpoch: 1, manifest: wire, slices: ranges, batchesPerEpoch: 10 });
-  await caller.call("SetMembers", { coordinatorEpoch: 1, revision: 1, memberIds: [memberId] });
-  await caller.call("Initialize", {
-    memberId,
-    manifestFingerprint,
-    slices: ranges.map(({ sliceIndex, length }) => ({
-      sliceIndex,
-      codec: "CODEC_FLOAT32" as const,
-      data: bytesOf(new Float32Array(length).fill(2)),
-    })),
-  });
+  const served = await serveStore(store);
+  await prepare(served, manifest, ranges, new Float32Array(64).fill(2), 10);
   return {
     store,
-    async push(request: Omit<PushRequestInput, "sequence">): Promise<PushResponse> {
-      const responses: PushResponse[] = [];
-      await pushes.request(request, (response) => responses.push(response) > 0);
-      return responses[0] as PushResponse;
-    },
+    push: served.push,
     async weights(): Promise<Float32Array[]> {
       const slices = ranges.map(({ sliceIndex }) => ({ sliceIndex, have: undefined }));
       const pull = store.pull({ memberId, manifestFingerprint, codec: "float32", gated: false, slices });

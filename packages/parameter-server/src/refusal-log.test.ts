@@ -2,15 +2,12 @@ import { checkJob } from "@downpour/job";
 import type { Logger } from "@downpour/logging";
 import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
 import {
-  connectParameterServer,
   limits,
   type PushRequestInput,
   type PushResponse,
   type ReplicateRequestInput,
   type ReplicateResponse,
   SequencedStream,
-  serve,
-  services,
 } from "@downpour/protocol";
 import { afterEach, describe, expect, test } from "vitest";
 import { Counters } from "./counters.ts";
@@ -18,7 +15,7 @@ import { inlineExecutor } from "./executor.ts";
 import { ParameterStore } from "./parameter-store.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { messageToWire } from "./replica-wire.ts";
-import { parameterServerHandlers } from "./service.ts";
+import { serveStore } from "./served-store.test.suite.ts";
 
 const closing: (() => unknown)[] = [];
 
@@ -55,12 +52,7 @@ function recorder() {
 async function startServer() {
   const { warned, informed, logger } = recorder();
   const store = new ParameterStore({ job, makeExecutor: inlineExecutor() });
-  const handlers = parameterServerHandlers(store, logger);
-  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0);
-  const caller = connectParameterServer(serving.address, 20_000);
-  const client = caller.client as InstanceType<typeof services.ParameterServer>;
-  closing.push(() => serving.close(0));
-  closing.push(() => caller.close());
+  const { caller, client } = await serveStore(store, logger);
   const assign = (duty: "SLICE_DUTY_PRIMARY" | "SLICE_DUTY_REPLICA") =>
     caller.call("Assign", {
       coordinatorEpoch: 5,

@@ -1,41 +1,25 @@
-import { checkJob, type Job, type JobInput, learningRateAt } from "@downpour/job";
-import type { Logger } from "@downpour/logging";
+import { type Job, learningRateAt } from "@downpour/job";
 import {
   cutSlices,
   decayedRanges,
-  type Manifest,
   makeManifest,
   manifestToWire,
   placeSlices,
   type SliceRange,
 } from "@downpour/parameter-vector";
 import {
-  connectParameterServer,
   limits,
-  type ParameterServerCaller,
   type PullRequestInput,
-  type PullResponse,
   type PushRequestInput,
-  type PushResponse,
-  SequencedStream,
   type SliceAcknowledgement,
   type SliceGradientInput,
   type SliceWeights,
-  serve,
-  services,
 } from "@downpour/protocol";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { inlineExecutor } from "./executor.ts";
 import { ParameterStore } from "./parameter-store.ts";
-import { parameterServerHandlers } from "./service.ts";
-
-const closing: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-const silent = { info: () => undefined, warn: () => undefined } as unknown as Logger;
+import { memberId, prepare, type ServedStore, serveStore } from "./served-store.test.suite.ts";
+import { bytesOf, floatsOf, jobWith } from "./test-store.test.suite.ts";
 
 // gRPC's own numbers.
 const INVALID_ARGUMENT = 3;
@@ -43,105 +27,8 @@ const NOT_FOUND = 5;
 const UNAVAILABLE = 14;
 const FAILED_PRECONDITION = 9;
 
-function jobWith(change: Partial<JobInput> = {}): Job {
-  return checkJob(
-    {
-      name: "service-test",
-      data: { set: { name: "digits" } },
-      model: { name: "mlp" },
-      optimizer: { name: "sgd" },
-      learningRate: { initial: 0.5 },
-      ...change,
-    },
-    "the test's job",
-  );
-}
-
-/** One server over loopback, and a client with one push and one pull stream. */
-interface TestServer {
-  readonly caller: ParameterServerCaller;
-  push(request: Omit<PushRequestInput, "sequence">): Promise<PushResponse>;
-  /** All responses to one pull. */
-  pull(request: Omit<PullRequestInput, "sequence">): Promise<PullResponse[]>;
-  /** How many push streams were opened. */
-  pushStreams(): number;
-}
-
-async function startServer(job: Job): Promise<TestServer> {
-  const store = new ParameterStore({ job, makeExecutor: inlineExecutor() });
-  const handlers = parameterServerHandlers(store, silent);
-  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0);
-  const caller = connectParameterServer(serving.address, 20_000);
-  const client = caller.client as InstanceType<typeof services.ParameterServer>;
-  let pushStreams = 0;
-  const pushes = new SequencedStream<PushRequestInput, PushResponse>(
-    () => {
-      pushStreams++;
-      return client.push();
-    },
-    "Push",
-    20_000,
-  );
-  const pulls = new SequencedStream<PullRequestInput, PullResponse>(() => client.pull(), "Pull", 20_000);
-  closing.push(async () => {
-    pushes.close();
-    pulls.close();
-    caller.close();
-    await serving.close(0);
-  });
-  return {
-    caller,
-    pushStreams: () => pushStreams,
-    async push(request) {
-      const responses: PushResponse[] = [];
-      await pushes.request(request, (response) => responses.push(response) > 0);
-      return responses[0] as PushResponse;
-    },
-    async pull(request) {
-      const responses: PullResponse[] = [];
-      await pulls.request(request, (response) => {
-        responses.push(response);
-        return response.last;
-      });
-      return responses;
-    },
-  };
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(new Uint8Array(bytes).buffer);
-}
-
-const memberId = "worker-1";
-
-/** Assigns slices, admits the member, and initializes with `weights`, a whole parameter vector. */
-async function prepare(
-  { caller }: TestServer,
-  manifest: Manifest,
-  slices: readonly SliceRange[],
-  weights: Float32Array,
-  batchesPerEpoch = 8,
-): Promise<void> {
-  await caller.call("Assign", {
-    coordinatorEpoch: 1,
-    manifest: manifestToWire(manifest),
-    slices: slices.map((slice) => ({ ...slice, term: 1 })),
-    batchesPerEpoch,
-  });
-  await caller.call("SetMembers", { coordinatorEpoch: 1, revision: 1, memberIds: [memberId] });
-  await caller.call("Initialize", {
-    memberId,
-    manifestFingerprint: manifest.fingerprint,
-    slices: slices.map(({ sliceIndex, offset, length }) => ({
-      sliceIndex,
-      codec: "CODEC_FLOAT32" as const,
-      data: bytesOf(weights.subarray(offset, offset + length)),
-    })),
-  });
+function startServer(job: Job): Promise<ServedStore> {
+  return serveStore(new ParameterStore({ job, makeExecutor: inlineExecutor() }));
 }
 
 const small = makeManifest([{ name: "a", shape: [48], role: "weight", trainable: true, decayed: true }]);
@@ -150,7 +37,7 @@ const smallSlices: SliceRange[] = [
   { sliceIndex: 1, offset: 32, length: 16 },
 ];
 
-async function startSmall(): Promise<TestServer> {
+async function startSmall(): Promise<ServedStore> {
   const server = await startServer(jobWith());
   await prepare(server, small, smallSlices, new Float32Array(48).fill(2));
   return server;

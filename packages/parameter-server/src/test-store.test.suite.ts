@@ -53,7 +53,8 @@ export function bytesOf(values: Float32Array): Uint8Array {
 }
 
 export function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.slice().buffer);
+  // Copied, for payloads in messages lie anywhere.
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
 /** A store as the tests use it: numbers in, numbers out. */

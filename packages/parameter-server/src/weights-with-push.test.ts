@@ -1,28 +1,12 @@
-import { checkJob } from "@downpour/job";
-import type { Logger } from "@downpour/logging";
-import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
-import {
-  connectParameterServer,
-  type PushRequestInput,
-  type PushResponse,
-  SequencedStream,
-  serve,
-  services,
-} from "@downpour/protocol";
-import { afterEach, expect, test } from "vitest";
+import { makeManifest } from "@downpour/parameter-vector";
+import type { PushRequestInput, PushResponse } from "@downpour/protocol";
+import { expect, test } from "vitest";
 import type { ServerBounds } from "./bounds.ts";
 import { inlineExecutor } from "./executor.ts";
 import { ParameterStore } from "./parameter-store.ts";
-import { parameterServerHandlers } from "./service.ts";
+import { memberId, prepare, serveStore } from "./served-store.test.suite.ts";
+import { jobWith } from "./test-store.test.suite.ts";
 
-const closing: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-const silent = { info: () => undefined, warn: () => undefined } as unknown as Logger;
-const memberId = "worker-1";
 const manifest = makeManifest([{ name: "a", shape: [48], role: "weight", trainable: true, decayed: true }]);
 const slices = [0, 1, 2].map((sliceIndex) => ({ sliceIndex, offset: 16 * sliceIndex, length: 16 }));
 const bytesOf = (value: number) => new Uint8Array(new Float32Array(16).fill(value).buffer);
@@ -30,37 +14,9 @@ const firstOf = (data: Uint8Array) => new Float32Array(new Uint8Array(data).buff
 
 /** A server of three slices of weights 2, with plain SGD at rate 0.5. @returns pushes, and all that they are answered */
 async function startServer(bounds: Partial<ServerBounds> = {}) {
-  const job = checkJob(
-    {
-      ...{ name: "test", data: { set: { name: "digits" } }, model: { name: "mlp" } },
-      ...{ optimizer: { name: "sgd" }, learningRate: { initial: 0.5 } },
-    },
-    "the test's job",
-  );
-  const store = new ParameterStore({ job, makeExecutor: inlineExecutor(), bounds });
-  const handlers = parameterServerHandlers(store, silent);
-  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0);
-  const caller = connectParameterServer(serving.address, 20_000);
-  const client = caller.client as InstanceType<typeof services.ParameterServer>;
-  const stream = new SequencedStream<PushRequestInput, PushResponse>(() => client.push(), "Push", 20_000);
-  closing.push(async () => {
-    stream.close();
-    caller.close();
-    await serving.close(0);
-  });
-  await caller.call("Assign", {
-    ...{ coordinatorEpoch: 1, manifest: manifestToWire(manifest), batchesPerEpoch: 8 },
-    slices: slices.map((slice) => ({ ...slice, term: 1 })),
-  });
-  await caller.call("SetMembers", { coordinatorEpoch: 1, revision: 1, memberIds: [memberId] });
-  await caller.call("Initialize", {
-    ...{ memberId, manifestFingerprint: manifest.fingerprint },
-    slices: slices.map(({ sliceIndex }) => ({
-      sliceIndex,
-      codec: "CODEC_FLOAT32" as const,
-      data: bytesOf(2),
-    })),
-  });
+  const store = new ParameterStore({ job: jobWith(), makeExecutor: inlineExecutor(), bounds });
+  const served = await serveStore(store);
+  await prepare(served, manifest, slices, new Float32Array(48).fill(2));
   return async (batch: number, change: Partial<PushRequestInput>): Promise<PushResponse[]> => {
     const responses: PushResponse[] = [];
     const request: Omit<PushRequestInput, "sequence"> = {
@@ -71,7 +27,7 @@ async function startServer(bounds: Partial<ServerBounds> = {}) {
       })),
       ...change,
     };
-    await stream.request(request, (response) => {
+    await served.pushes.request(request, (response) => {
       responses.push(response);
       return !response.more;
     });
