@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Reporter } from "./reporter.ts";
 import type { Session } from "./session.ts";
 import { WorkQueue } from "./work-queue.ts";
@@ -13,6 +13,7 @@ interface Request {
 const reporters: Reporter[] = [];
 afterEach(() => {
   for (const reporter of reporters.splice(0)) reporter.close();
+  vi.useRealTimers();
 });
 
 /** `answer`: what the coordinator does with a report. */
@@ -63,6 +64,20 @@ describe("Reporter", () => {
     answer();
     await flushed;
     expect(requests.map(({ batches }) => batches.map(({ batch }) => batch))).toEqual([[0], [1, 2, 3]]);
+  });
+
+  it("reports many short batches before the pause is over", async () => {
+    // Time stands still: no pause ends by itself.
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { requests, add } = reporterOf(valid);
+    add(0);
+    await sleep(0);
+    for (let batch = 1; batch < 32; batch++) add(batch);
+    await sleep(0);
+    expect(requests.map(({ batches }) => batches.length)).toEqual([1]);
+    add(32);
+    await sleep(0);
+    expect(requests.map(({ batches }) => batches.length)).toEqual([1, 32]);
   });
 
   it("waits for room when 64 batches are not reported", async () => {

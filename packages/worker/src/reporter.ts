@@ -38,6 +38,8 @@ export class Reporter {
   add(ended: EndedBatch): void {
     this.#session.figures?.batchEnded(ended.report);
     this.#queue.add(ended);
+    // Sooner than the next step would have to wait.
+    if (this.#queue.length >= unreportedMax / 2) this.#hurry?.();
     this.#sending ??= this.#send();
   }
 
