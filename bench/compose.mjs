@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { numberOption, readOptions } from "../scripts/options.mjs";
+import { integerOption, readOptions } from "../scripts/options.mjs";
 import { ComposeCluster, root } from "./compose-cluster.mjs";
 
 const { values: options, positionals } = readOptions({
@@ -21,10 +21,10 @@ const { values: options, positionals } = readOptions({
     json: { type: "boolean", default: false },
   },
 });
-const rounds = options.smoke ? 1 : numberOption("rounds", options.rounds, 1);
-const seconds = options.smoke ? 2 : numberOption("seconds", options.seconds, 1);
-const examples = options.smoke ? 640 : numberOption("examples", options.examples, 1);
-const epochs = options.smoke ? 1 : numberOption("epochs", options.epochs, 1);
+const rounds = options.smoke ? 1 : integerOption("rounds", options.rounds, 1);
+const seconds = options.smoke ? 2 : integerOption("seconds", options.seconds, 1);
+const examples = options.smoke ? 640 : integerOption("examples", options.examples, 1);
+const epochs = options.smoke ? 1 : integerOption("epochs", options.epochs, 1);
 const dataDirectory = options["data-dir"];
 
 /** Whether the data folder has this. @param {string} name */

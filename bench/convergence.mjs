@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { environment } from "../scripts/config.mjs";
-import { choiceOption, numberOption, readOptions, refuse } from "../scripts/options.mjs";
+import { choiceOption, integerOption, readOptions, refuse } from "../scripts/options.mjs";
 
 /** Settings that are right for one worker; the rate goes down by a cosine. */
 const studies = {
@@ -51,7 +51,9 @@ const { values: args } = readOptions({
 
 const names = /** @type {(keyof typeof studies)[]} */ (Object.keys(studies));
 const study = studies[choiceOption("study", args.study, names)];
-const workerCounts = args.workers.split(",").map((text) => numberOption("workers", text, 1));
+const workerCounts = args.workers.split(",").map((text) => integerOption("workers", text, 1));
+const seeds = args.seeds.split(",").map((text) => String(integerOption("seeds", text, 0)));
+const epochs = args.epochs === undefined ? [] : ["--epochs", String(integerOption("epochs", args.epochs, 1))];
 if (args["data-dir"] === "") refuse("--data-dir or DOWNPOUR_DATA_DIR: expected the folder of the data sets");
 
 const command = path.join(import.meta.dirname, "../packages/cli/bin/downpour.js");
@@ -71,7 +73,6 @@ writeFileSync(
 /** Trains once and returns the summary. @param {number} workers @param {string} seed @param {boolean} unprotected */
 function train(workers, seed, unprotected) {
   const settings = [...args.set, ...(unprotected ? Object.entries(off).map((each) => each.join("=")) : [])];
-  const epochs = args.epochs === undefined ? [] : ["--epochs", args.epochs];
   const run = path.join(folder, `${workers}-${seed}-${unprotected}`);
   const line = [
     ...["--json", "train", jobFile, "--workers", String(workers), "--seed", seed, ...epochs],
@@ -90,7 +91,7 @@ let failed = false;
 try {
   for (const workers of workerCounts) {
     for (const unprotected of args.off && workers > 1 ? [false, true] : [false]) {
-      for (const seed of args.seeds.split(",")) {
+      for (const seed of seeds) {
         const summary = train(workers, seed, unprotected);
         const { testAccuracy, stalenessMean, stalenessMax, examplesPerSecond, momentum, rateFactor } =
           summary;

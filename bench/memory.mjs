@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { checkJob } from "@downpour/job";
 import { alignedFloats, loadTensorflow, Network } from "@downpour/worker";
-import { numberOption, readOptions } from "../scripts/options.mjs";
+import { integerOption, readOptions } from "../scripts/options.mjs";
 
 const { values: options } = readOptions({
   options: {
@@ -18,8 +18,8 @@ const { values: options } = readOptions({
     json: { type: "boolean", default: false },
   },
 });
-const steps = numberOption("steps", options.steps, 200);
-const batchSize = numberOption("batch", options.batch, 1);
+const steps = integerOption("steps", options.steps, 200);
+const batchSize = integerOption("batch", options.batch, 1);
 
 /** Growth, in percent, from which on it is a leak. */
 const growthMax = 1;

@@ -1,6 +1,7 @@
 """Synchronous data-parallel training in PyTorch on this machine, to compare `downpour bench cluster` with.
 
-usage: torch_ddp.py MODEL RANKS [BATCH] [bf16] [--cores 0,1] [--seconds S] [--warmup N] [--height H --width W --channels C --classes N]
+usage: torch_ddp.py MODEL RANKS [BATCH] [bf16] [--cores 0,1] [--seconds S] [--warmup N] [--warmup-seconds S]
+    [--height H --width W --channels C --classes N]
 
 One process per rank, each with one thread, DistributedDataParallel over gloo: a step computes the gradient of a batch
 of made-up images at each rank, averages the gradients of all ranks, and updates with SGD and momentum. The networks
@@ -60,7 +61,10 @@ def train(rank, options, port):
         step()
     taken = torch.tensor([time.perf_counter() - start])
     distributed.all_reduce(taken, op=distributed.ReduceOp.MAX)
-    steps = max(options.warmup, round(options.seconds * options.warmup / taken.item()))
+    steps_in = lambda seconds: round(seconds * options.warmup / taken.item())
+    for _ in range(steps_in(options.warmup_seconds)):
+        step()
+    steps = max(options.warmup, steps_in(options.seconds))
 
     distributed.barrier()
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -90,6 +94,7 @@ def main():
     parser.add_argument("--cores", type=lambda text: [int(core) for core in text.split(",")])
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--warmup", type=int, default=4)
+    parser.add_argument("--warmup-seconds", type=float, default=0)
     for size in ("height", "width", "channels"):
         parser.add_argument(f"--{size}", type=int)
     parser.add_argument("--classes", type=int, default=10)

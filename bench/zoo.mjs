@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { makeOptimizer, noDecay } from "@downpour/tensor-kernels";
 import { loadTensorflow, Network } from "@downpour/worker";
-import { choiceOption, numberOption, readOptions } from "../scripts/options.mjs";
+import { choiceOption, integerOption, numberOption, readOptions } from "../scripts/options.mjs";
 
 const zoo = {
   mlp: { size: 28, channels: 1, options: { hiddenUnits: [256, 128], activation: "relu" } },
@@ -45,11 +45,11 @@ const { values: args } = readOptions({
   },
 });
 const names = args.models.split(",").map((name) => choiceOption("models", name, Object.keys(zoo)));
-const wantedSize = args.size === undefined ? undefined : numberOption("size", args.size, 1);
-const wantedSteps = args.steps === undefined ? undefined : numberOption("steps", args.steps, 1);
-const stepsMax = wantedSteps ?? numberOption("steps-max", args["steps-max"], 1);
-const count = numberOption("batch", args.batch, 1);
-const classCount = numberOption("classes", args.classes, 2);
+const wantedSize = args.size === undefined ? undefined : integerOption("size", args.size, 1);
+const wantedSteps = args.steps === undefined ? undefined : integerOption("steps", args.steps, 1);
+const stepsMax = wantedSteps ?? integerOption("steps-max", args["steps-max"], 1);
+const count = integerOption("batch", args.batch, 1);
+const classCount = integerOption("classes", args.classes, 2);
 const lossGoal = numberOption("loss", args.loss, 0);
 const precision = choiceOption("precision", args.precision, ["float32", "bf16"]);
 

@@ -12,7 +12,8 @@ export function readOptions(config) {
   try {
     return parseArgs(config);
   } catch (error) {
-    return refuse(error instanceof Error ? error.message : String(error));
+    const text = error instanceof Error ? error.message : String(error);
+    return refuse(text.split("\n")[0] ?? text);
   }
 }
 
@@ -26,6 +27,18 @@ export function numberOption(name, text, least) {
   const number = Number(text);
   if (text.trim() !== "" && Number.isFinite(number) && number >= least) return number;
   return refuse(`--${name} ${text}: expected a number of at least ${least}`);
+}
+
+/**
+ * @param {string} name of the option
+ * @param {string} text as it was given
+ * @param {number} least
+ * @returns {number}
+ */
+export function integerOption(name, text, least) {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(number) && number >= least) return number;
+  return refuse(`--${name} ${text}: expected an integer of at least ${least}`);
 }
 
 /**

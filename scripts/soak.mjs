@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { hasNatsServer, makeNatsNodes, natsTlsArgs, seededRandom, soak } from "@downpour/faults";
-import { choiceOption, numberOption, readOptions } from "./options.mjs";
+import { choiceOption, integerOption, numberOption, readOptions } from "./options.mjs";
 
 const { values } = readOptions({
   options: {
@@ -20,7 +20,7 @@ const { values } = readOptions({
 
 const minutes = numberOption("minutes", values.minutes, 0.1);
 const faultEverySeconds = numberOption("fault-every", values["fault-every"], 1);
-const seed = numberOption("seed", values.seed, 0);
+const seed = integerOption("seed", values.seed, 0);
 const replicas = choiceOption("replicas", values.replicas, [0, 1]);
 const nodes = choiceOption("nats-nodes", values["nats-nodes"], [1, 3]);
 if (!hasNatsServer) {

@@ -30,6 +30,18 @@ test("values are (x/255 - mean) / deviation of their channel", () => {
   expectClose(normalized(3, three, [255, 0, 51, 102, 51, 255]), [2, -2, 0.2, 0.5, -1.2, 1]);
 });
 
+test("grey images of any size, between others", () => {
+  const [height, width] = [3, 2];
+  const normalization = { kind: "perChannel", mean: [0.5], deviation: [0.25] } as const;
+  const normalize = createNormalizer({ height, width, channels: 1, normalization });
+  const bytes = Uint8Array.from({ length: 24 }, (_, i) => 10 * i);
+  const values = new Float32Array(24).fill(9);
+  normalize(bytes, 6, values, 12, 1);
+  const expected = Array.from({ length: 6 }, (_, i) => ((10 * (6 + i)) / 255 - 0.5) / 0.25);
+  expectClose([...values.subarray(12, 18)], expected);
+  expect([...values.subarray(0, 12), ...values.subarray(18)]).toEqual(Array(18).fill(9));
+});
+
 test("with a mean image, values are less the mean at their position", () => {
   const normalization = {
     kind: "meanImage",

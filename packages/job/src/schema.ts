@@ -183,7 +183,9 @@ const cluster = z.strictObject({
     .describe("A member that did not report for so long is taken for dead."),
   recoveryTimeoutMs: milliseconds
     .default(600_000)
-    .describe("How long members wait for a coordinator or a server that is away before they give up."),
+    .describe(
+      "How long members wait for a coordinator or a server that is away before they give up. Until they have joined they look for a coordinator as long as `--connect-timeout` says.",
+    ),
   leaseMs: milliseconds
     .default(20_000)
     .describe("A lease that was not extended for so long goes to another worker."),

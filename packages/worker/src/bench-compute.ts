@@ -24,6 +24,8 @@ export interface StepMeasurement {
   readonly threads: number;
   /** Steps before those that count; our graph is made in the first two. */
   readonly warmupSteps: number;
+  /** More steps than `warmupSteps` come first until so much time has passed. */
+  readonly warmupSecondsMin?: number;
   readonly steps: number;
   /** More steps than `steps` follow until so much time has passed. */
   readonly secondsMin?: number;
@@ -56,13 +58,16 @@ type Step = () => Promise<number>;
  * @throws usage: the batch needs more memory than there is; environment: no such device, or it lacks the precision
  */
 export async function measureSteps(measurement: StepMeasurement): Promise<StepTimes> {
-  const { program, warmupSteps, steps, secondsMin = 0 } = measurement;
+  const { program, warmupSteps, warmupSecondsMin = 0, steps, secondsMin = 0 } = measurement;
   const notices: string[] = [];
   const step = await (program.kind === "stock"
     ? stockStep(measurement)
     : ownStep(measurement, program, (notice) => notices.push(notice)));
   let loss = Number.NaN;
-  for (let i = 0; i < warmupSteps; i++) loss = await step();
+  const warmupMs = performance.now();
+  for (let i = 0; i < warmupSteps || performance.now() - warmupMs < warmupSecondsMin * 1000; i++) {
+    loss = await step();
+  }
   const wall: number[] = [];
   const cpu: number[] = [];
   const startMs = performance.now();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { DownpourError } from "@downpour/errors";
 import {
   type CoordinatorCaller,
@@ -51,6 +52,19 @@ test("at last a member gives up with what the coordinator said", async () => {
   taken = () => false;
   const joining = joinAt(serving.address, { patienceMs: 200, silenceMs: 20_000 });
   await expect(joining).rejects.toMatchObject({ code: "unavailable", message: missing });
+});
+
+test("one that does not answer in time has been silent since it was asked", async () => {
+  const { signal } = new AbortController();
+  let asks = 0;
+  const ask = async () => {
+    asks++;
+    await sleep(150);
+    throw new DownpourError("deadlineExceeded", "no answer");
+  };
+  const joining = askToJoin(ask, { patienceMs: 600_000, silenceMs: 100, signal });
+  await expect(joining).rejects.toThrow(/not been reached for 0\.1 s since; is the job over\? no answer/);
+  expect(asks).toBe(1);
 });
 
 test("a coordinator that is gone is not looked for as long: its job may be over", async () => {

@@ -33,6 +33,9 @@ export type Joined = Pick<
   | "kernels"
 > & { readonly firstSchedule: ScheduleRevision; readonly firstLayout: Layout };
 
+/** Of an answer, once the coordinator has it. */
+const answerMs = 10_000;
+
 /** What a member brings along. */
 export interface JoinInput extends Pick<MemberOptions, "role" | "signal" | "identity" | "figures"> {
   readonly coordinator: CoordinatorCaller;
@@ -57,7 +60,9 @@ export async function join(input: JoinInput): Promise<Joined> {
     manifest: prepared.manifest,
     data: prepared.data,
   };
-  const answer = await askToJoin(() => coordinator.call("Join", request), {
+  // The coordinator may wait for a server twice before it answers why it can't take the member.
+  const deadlineMs = 2 * job.cluster.requestTimeoutMs + answerMs;
+  const answer = await askToJoin(() => coordinator.call("Join", request, deadlineMs), {
     // Servers may be missing for a while, also later in the job.
     ...{ patienceMs: job.cluster.recoveryTimeoutMs, silenceMs, signal },
   });
@@ -119,12 +124,14 @@ export async function askToJoin<Answer>(
 ): Promise<Answer> {
   let silentSinceMs: number | undefined;
   let failure: unknown;
-  const attempt = () =>
-    ask().catch((error: unknown) => {
+  const attempt = () => {
+    const askedMs = performance.now();
+    return ask().catch((error: unknown) => {
       failure = error;
-      silentSinceMs = wasAnswered(error) ? undefined : (silentSinceMs ?? performance.now());
+      silentSinceMs = wasAnswered(error) ? undefined : (silentSinceMs ?? askedMs);
       throw error;
     });
+  };
   const giveUpSilence = async () => {
     if (silentSinceMs === undefined || performance.now() - silentSinceMs < silenceMs) return;
     const text = `the coordinator told of its job and has not been reached for ${silenceMs / 1000} s since`;

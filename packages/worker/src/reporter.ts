@@ -5,8 +5,15 @@ import type { WorkQueue } from "./work-queue.ts";
 /** So many ended batches may be unknown to the coordinator; the next step waits beyond it. */
 const unreportedMax = 64;
 
-/** Reports of batches begin no faster than this, so that short steps share one. */
-const reportIntervalMs = 200;
+/** So many are reported at once, sooner than the next step would have to wait. */
+const hurryFrom = unreportedMax / 2;
+
+/**
+ * Else reports of batches begin no faster than this, so that short steps share one; and no slower than a small share of
+ * a lease: a member of which nothing is heard for longer may be taken for slow.
+ */
+const reportIntervalMsMax = 200;
+const reportsPerLease = 40;
 
 /**
  * Tells the coordinator how batches ended. At most one report is in flight; the next one carries all that ended
@@ -16,6 +23,7 @@ export class Reporter {
   readonly #session: Session;
   readonly #work: WorkQueue;
   readonly #queue = new ReportQueue();
+  readonly #intervalMs: number;
   readonly #extension: NodeJS.Timeout;
   /** Resolves when everything that was added is reported; undefined when nothing is left to report. */
   #sending: Promise<void> | undefined;
@@ -31,15 +39,16 @@ export class Reporter {
     this.#session = session;
     this.#work = work;
     session.onRollback(() => this.#queue.clear());
-    this.#extension = setInterval(() => this.#extendLeases(), session.job.cluster.leaseMs / 3);
+    const { leaseMs } = session.job.cluster;
+    this.#intervalMs = Math.min(reportIntervalMsMax, leaseMs / reportsPerLease);
+    this.#extension = setInterval(() => this.#extendLeases(), leaseMs / 3);
   }
 
   /** Has a batch reported, soon. */
   add(ended: EndedBatch): void {
     this.#session.figures?.batchEnded(ended.report);
     this.#queue.add(ended);
-    // Sooner than the next step would have to wait.
-    if (this.#queue.length >= unreportedMax / 2) this.#hurry?.();
+    if (this.#queue.length >= hurryFrom) this.#hurry?.();
     this.#sending ??= this.#send();
   }
 
@@ -96,7 +105,7 @@ export class Reporter {
 
   /** Until the interval since the last report has passed, or somebody waits. */
   async #pause(): Promise<void> {
-    const pauseMs = this.#lastMs + reportIntervalMs - performance.now();
+    const pauseMs = this.#lastMs + this.#intervalMs - performance.now();
     if (pauseMs <= 0 || this.#urgent || this.#closed) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, pauseMs);

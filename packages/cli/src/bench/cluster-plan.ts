@@ -14,7 +14,7 @@ export interface ClusterPlan {
   readonly workerCounts: readonly number[];
   readonly servers: number;
   readonly rounds: number;
-  /** Training before anything is measured: V8 compiles what runs some times a second late. */
+  /** Steps of every program before those that count: V8 is late to compile what runs a few times a second only. */
   readonly warmupSeconds: number;
   /** Length of what is measured in a round. */
   readonly seconds: number;

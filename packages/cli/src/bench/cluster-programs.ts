@@ -63,10 +63,11 @@ export function clusterPrograms(
 
 /** As many processes at once as there are workers, on the same cores, that compute gradients and nothing else. */
 async function measureCompute(plan: ClusterPlan, workers: number): Promise<ClusterSpeed> {
-  const { model, input, batchSize, precision, seconds } = plan;
+  const { model, input, batchSize, precision, warmupSeconds, seconds } = plan;
   const measurement: StepMeasurement = {
     program: { kind: "own", device: "cpu", compute: { mode: "graph", precision } },
-    ...{ model, input, batchSize, threads: 1, warmupSteps: 4, steps: 2, secondsMin: seconds },
+    ...{ model, input, batchSize, threads: 1, warmupSteps: 4, steps: 2 },
+    ...{ warmupSecondsMin: warmupSeconds, secondsMin: seconds },
   };
   const runs = Array.from({ length: workers }, (_, worker) =>
     measureInProcess<StepTimes>(
@@ -90,13 +91,13 @@ async function measureCompute(plan: ClusterPlan, workers: number): Promise<Clust
 }
 
 async function measureDdp(plan: ClusterPlan, workers: number, python: string): Promise<ClusterSpeed> {
-  const { name, input, batchSize, precision, seconds, cores } = plan;
+  const { name, input, batchSize, precision, warmupSeconds, seconds, cores } = plan;
   const { height, width, channels, classCount } = input;
   const sizes = ["--height", height, "--width", width, "--channels", channels, "--classes", classCount];
   const args = [
     ...[torchProgramFile("torch_ddp.py"), name, workers, batchSize, precision],
     ...(cores === undefined ? [] : ["--cores", cores.join(",")]),
-    ...["--seconds", seconds, ...sizes],
+    ...["--warmup-seconds", warmupSeconds, "--seconds", seconds, ...sizes],
   ].map(String);
   const size = { option: "--batch", value: batchSize };
   const figure = await runTorch({ python, args, size, env: foreignEnvironment(1) }, "img/s");

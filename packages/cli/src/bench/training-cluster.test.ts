@@ -1,7 +1,7 @@
 import { DownpourError } from "@downpour/errors";
 import { checkJob, type Job } from "@downpour/job";
 import type { JobEvent, Progress } from "@downpour/protocol";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Training } from "./training-cluster.ts";
 
 const never = new Promise<never>(() => undefined);
@@ -90,6 +90,31 @@ test("a cluster that can't go on ends what waits for it", async () => {
   const training = new Training(noCoordinator, jobOf({ workers: 2 }), lost);
   await expect(training.speed(1)).rejects.toThrow("lost");
   await expect(training.underWay()).rejects.toThrow("lost");
+});
+
+test("a first checkpoint that can't be written ends the wait, with the reason", async () => {
+  const training = new Training(noCoordinator, jobOf({ workers: 1 }), never);
+  const underWay = training.underWay();
+  underWay.catch(() => undefined);
+  feed(training, 0, { type: "checkpointFailed", message: "no space left" });
+  await expect(underWay).rejects.toThrow("the first checkpoint could not be written: no space left");
+});
+
+test("a cluster that counts nothing is not waited for without end", async () => {
+  vi.useFakeTimers();
+  try {
+    const training = new Training(noCoordinator, jobOf({ workers: 1 }), never);
+    const [underWay, speed] = [training.underWay(5), training.speed(30)];
+    const ends = Promise.allSettled([underWay, speed]);
+    feed(training, 0, progress(100));
+    await vi.advanceTimersByTimeAsync(11 * 60_000);
+    feed(training, 11 * 60_000, progress(100));
+    for (const end of await ends) {
+      expect(end).toMatchObject({ status: "rejected", reason: { code: "deadlineExceeded" } });
+    }
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("checkpoints are written one after the other as long as speed is measured", async () => {

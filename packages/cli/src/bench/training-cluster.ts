@@ -16,7 +16,7 @@ import { watchJob } from "../watch-job.ts";
 /** Batches of each worker before anything is measured: in the first ones graphs are made. */
 const warmupBatches = 10;
 
-/** Longest that a cluster may take to be under way, without its warm-up. */
+/** Longest that a cluster may take beyond the time that was asked for: to be under way, or to count another batch. */
 const patienceMs = 10 * 60_000;
 
 /** Longest that a checkpoint may take. */
@@ -64,17 +64,16 @@ export class Training {
    * @throws deadlineExceeded: it takes too long
    */
   async underWay(warmupSeconds = 0): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const text = `the cluster was not under way within ${patienceMs / 60_000} minutes; choose a smaller --batch`;
-      timer = setTimeout(() => reject(new DownpourError("deadlineExceeded", text)), patienceMs);
+    const failed = this.#next("checkpointFailed", () => true).then(({ event }): never => {
+      throw new DownpourError("jobFailed", `the first checkpoint could not be written: ${event.message}`);
     });
-    try {
-      const warm = await Promise.race([this.#warm(), late]);
-      const endMs = warm.timeMs + warmupSeconds * 1000;
-      if (warmupSeconds > 0) await this.#next("progress", (_, timeMs) => timeMs >= endMs);
-    } finally {
-      clearTimeout(timer);
+    const warm = await this.#soon(0, Promise.race([this.#warm(), failed]));
+    const endMs = warm.timeMs + warmupSeconds * 1000;
+    if (warmupSeconds > 0) {
+      await this.#soon(
+        warmupSeconds,
+        this.#next("progress", (_, timeMs) => timeMs >= endMs),
+      );
     }
   }
 
@@ -86,18 +85,24 @@ export class Training {
   async speed<Sample>(seconds: number, sample: () => Sample): Promise<TrainingSpeed<Sample>>;
   async speed<Sample>(seconds: number, sample?: () => Sample): Promise<TrainingSpeed<Sample | undefined>> {
     let first: Sample | undefined;
-    const begin = await this.#next("progress", () => {
-      first = sample?.();
-      return true;
-    });
+    const begin = await this.#soon(
+      0,
+      this.#next("progress", () => {
+        first = sample?.();
+        return true;
+      }),
+    );
     const { examplesCounted } = begin.event;
     const endMs = begin.timeMs + seconds * 1000;
     let last: Sample | undefined;
-    const end = await this.#next("progress", (progress, timeMs) => {
-      if (timeMs < endMs || progress.examplesCounted === examplesCounted) return false;
-      last = sample?.();
-      return true;
-    });
+    const end = await this.#soon(
+      seconds,
+      this.#next("progress", (progress, timeMs) => {
+        if (timeMs < endMs || progress.examplesCounted === examplesCounted) return false;
+        last = sample?.();
+        return true;
+      }),
+    );
     const examples = end.event.examplesCounted - examplesCounted;
     return {
       examples,
@@ -143,6 +148,17 @@ export class Training {
       const complete = this.#joined >= members && workers === cluster.workers;
       return complete && examplesCounted >= examples && first.every((type) => this.#seen.has(type));
     });
+  }
+
+  /** What should come in so many seconds. @throws deadlineExceeded: it takes far longer */
+  async #soon<Event>(seconds: number, event: Promise<Event>): Promise<Event> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const text = `the cluster trained too slowly to be measured for ${patienceMs / 60_000} minutes; choose a smaller --batch`;
+      const fail = () => reject(new DownpourError("deadlineExceeded", text));
+      timer = setTimeout(fail, patienceMs + seconds * 1000);
+    });
+    return await Promise.race([event, late]).finally(() => clearTimeout(timer));
   }
 
   /** The next event of a type that is accepted. @throws as the cluster does when it can't go on */

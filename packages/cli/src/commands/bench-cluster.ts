@@ -144,7 +144,7 @@ function resultLines(plan: ClusterPlan, results: readonly ClusterResult[]): stri
     ]),
     `${name}, ${precision}, batches of ${batchSize} made-up images at each worker, ${countText(servers, "server")}, ` +
       `${cores === undefined ? "no process pinned" : "a core for each worker"}; medians of ` +
-      `${countText(rounds, "round")} of ${countText(seconds, "second")} in fresh processes, after ` +
-      `${countText(warmupSeconds, "second")} of training; ratios within a round.`,
+      `${countText(rounds, "round")} of ${countText(seconds, "second")} in fresh processes, each after ` +
+      `${countText(warmupSeconds, "second")} of warm-up; ratios within a round.`,
   ];
 }
