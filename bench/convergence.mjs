@@ -34,6 +34,7 @@ const off = {
   "protection.adaptToWorkers": "false",
   "protection.divergenceGuard": "false",
   "gradient.clipNorm": "off",
+  "staleness.policy": "none",
 };
 
 const { values: args } = readOptions({
