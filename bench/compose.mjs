@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { integerOption, readOptions } from "../scripts/options.mjs";
+import { choiceOption, integerOption, readOptions, refuse } from "../scripts/options.mjs";
 import { ComposeCluster, root } from "./compose-cluster.mjs";
 
 const { values: options, positionals } = readOptions({
@@ -43,14 +43,13 @@ const codecs = {
   topK: { push: { codec: "topK" }, pull: "int8Difference" },
 };
 
+const codecNames = options.codecs.split(",").map((name) => choiceOption("codecs", name, Object.keys(codecs)));
+
 /** The parts, by name. @type {Record<string, () => Promise<object>>} */
 const parts = { start, scale, slow, train, photographs };
 
 const unknown = positionals.find((name) => parts[name] === undefined);
-if (unknown !== undefined) {
-  process.stderr.write(`${unknown}: expected ${Object.keys(parts).join(", ")}\n`);
-  process.exit(2);
-}
+if (unknown !== undefined) refuse(`${unknown}: expected ${Object.keys(parts).join(", ")}`);
 let failed = 0;
 for (const name of positionals.length > 0 ? positionals : Object.keys(parts)) {
   try {
@@ -135,9 +134,8 @@ async function slow() {
   };
   const args = [...data, "--file", path.join(root, "bench/slow-network.yml")];
   const results = [];
-  for (const name of options.codecs.split(",")) {
+  for (const name of codecNames) {
     const wire = codecs[name];
-    if (wire === undefined) throw new Error(`--codecs ${name}: expected ${Object.keys(codecs).join(", ")}`);
     const learning = {
       gradient: {},
       learningRate: { initial: 0.01, warmup: { epochs: 0.5, from: 0.1 } },

@@ -85,7 +85,7 @@ function train(workers, seed, unprotected) {
     maxBuffer: 2 ** 30,
     stdio: ["ignore", "pipe", "inherit"],
   });
-  return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "{}");
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1) || "{}");
 }
 
 let failed = false;

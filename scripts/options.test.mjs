@@ -15,6 +15,8 @@ test.each([
   ["bench/convergence.mjs --study mnist", "--study mnist: expected lenet5 or cifar-cnn"],
   ["bench/convergence.mjs --workers 2,0", "--workers 0: expected an integer of at least 1"],
   ["bench/memory.mjs --steps 3", "--steps 3: expected an integer of at least 200"],
+  ["bench/all.mjs compose nothing", "nothing: expected start, scale, slow, train, photographs"],
+  ["bench/all.mjs compose --codecs float8", "--codecs float8: expected one of float32, float16, int8, topK"],
   ["bench/all.mjs compose --rounds none", "--rounds none: expected an integer of at least 1"],
 ])("%s is refused in one line", (line, expected) => {
   const [script = "", ...args] = line.split(" ");

@@ -52,7 +52,7 @@ function recorder() {
 async function startServer() {
   const { warned, informed, logger } = recorder();
   const store = new ParameterStore({ job, makeExecutor: inlineExecutor() });
-  const { caller, client } = await serveStore(store, logger);
+  const { caller, client } = await serveStore(store, { logger });
   const assign = (duty: "SLICE_DUTY_PRIMARY" | "SLICE_DUTY_REPLICA") =>
     caller.call("Assign", {
       coordinatorEpoch: 5,

@@ -2,6 +2,7 @@ import type { Logger } from "@downpour/logging";
 import { type Manifest, manifestToWire, type SliceRange } from "@downpour/parameter-vector";
 import {
   connectParameterServer,
+  type Identity,
   type ParameterServerCaller,
   type PullRequestInput,
   type PullResponse,
@@ -22,12 +23,13 @@ afterEach(async () => {
 });
 
 const silent = { info: () => undefined, warn: () => undefined } as unknown as Logger;
-const timeoutMs = 20_000;
+const timeoutMs = 30_000;
 
 export const memberId = "worker-1";
 
 /** A store behind a real server over loopback, and a client with one push and one pull stream. */
 export interface ServedStore {
+  readonly address: string;
   readonly caller: ParameterServerCaller;
   readonly client: InstanceType<typeof services.ParameterServer>;
   readonly pushes: SequencedStream<PushRequestInput, PushResponse>;
@@ -37,13 +39,28 @@ export interface ServedStore {
   pull(request: Omit<PullRequestInput, "sequence">): Promise<PullResponse[]>;
   /** How many push streams were opened. */
   pushStreams(): number;
+  /** Ends server and store, once; else the end of the test does. */
+  close(): Promise<void>;
+}
+
+export interface ServedStoreOptions {
+  readonly logger?: Logger;
+  /** Mutual TLS and join token of the server, and of its client; plain text when left out. */
+  readonly server?: Identity;
+  readonly client?: Identity;
 }
 
 /** Serves a store until the test is over. */
-export async function serveStore(store: ParameterStore, logger: Logger = silent): Promise<ServedStore> {
-  const handlers = parameterServerHandlers(store, logger);
-  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0);
-  const caller = connectParameterServer(serving.address, timeoutMs);
+export async function serveStore(
+  store: ParameterStore,
+  options: ServedStoreOptions = {},
+): Promise<ServedStore> {
+  const handlers = parameterServerHandlers(store, options.logger ?? silent);
+  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0, {
+    tls: options.server?.tls,
+    access: { token: options.server?.token },
+  });
+  const caller = connectParameterServer(serving.address, timeoutMs, options.client);
   const client = caller.client as InstanceType<typeof services.ParameterServer>;
   let pushStreams = 0;
   const openPush = () => {
@@ -52,14 +69,20 @@ export async function serveStore(store: ParameterStore, logger: Logger = silent)
   };
   const pushes = new SequencedStream<PushRequestInput, PushResponse>(openPush, "Push", timeoutMs);
   const pulls = new SequencedStream<PullRequestInput, PullResponse>(() => client.pull(), "Pull", timeoutMs);
-  closing.push(async () => {
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
     pushes.close();
     pulls.close();
     caller.close();
     await serving.close(0);
     await store.close();
-  });
+  };
+  closing.push(close);
   return {
+    address: serving.address,
+    close,
     caller,
     client,
     pushes,

@@ -1,29 +1,22 @@
 import type { Job } from "@downpour/job";
-import type { Logger } from "@downpour/logging";
 import { makeManifest, manifestToWire } from "@downpour/parameter-vector";
 import {
   type AssignedSliceInput,
-  connectParameterServer,
   type IdentityFiles,
   loadIdentity,
   type ParameterServerCaller,
-  type PushRequestInput,
   type PushResponse,
-  SequencedStream,
-  serve,
-  services,
 } from "@downpour/protocol";
 import type { After } from "./gate-keeper.ts";
 import { grpcReplicas } from "./grpc-replica.ts";
 import { ParameterStore } from "./parameter-store.ts";
 import { readCheckpoint } from "./read-checkpoint.ts";
-import { parameterServerHandlers } from "./service.ts";
+import { serveStore } from "./served-store.test.suite.ts";
 import { bytesOf, floatsOf } from "./test-store.test.suite.ts";
 import { threadExecutor } from "./thread-executor.ts";
 
 /* Real servers over loopback, with apply threads, and members that push to wherever the layout says. */
 
-export const silent = { info: () => undefined, warn: () => undefined } as unknown as Logger;
 export const memberIds = ["worker-1", "worker-2"];
 export const batchesPerEpoch = 4000;
 
@@ -79,19 +72,13 @@ export async function startServer(job: Job, files?: IdentityFiles): Promise<Test
       manifestFingerprint: () => store.manifestFingerprint,
     }),
   });
-  const handlers = parameterServerHandlers(store, silent);
-  const serving = await serve(services.ParameterServer.service, handlers, "127.0.0.1", 0, {
-    tls: identity.tls,
-    access: { token: identity.token },
-  });
-  const caller = connectParameterServer(serving.address, 30_000, coordinator);
-  const client = caller.client as InstanceType<typeof services.ParameterServer>;
-  const pushes = new SequencedStream<PushRequestInput, PushResponse>(() => client.push(), "Push", 30_000);
-  let closed = false;
+  const served = await serveStore(store, { server: identity, client: coordinator });
+  const { address, caller, close } = served;
   return {
-    address: serving.address,
+    address,
     store,
     caller,
+    close,
     async assign(layoutRevision, slices, more = {}) {
       await caller.call("Assign", {
         coordinatorEpoch: 1,
@@ -104,7 +91,6 @@ export async function startServer(job: Job, files?: IdentityFiles): Promise<Test
       return caller.call("SetMembers", { coordinatorEpoch: 1, revision: 1, memberIds });
     },
     async push(batch, slices, value = 1) {
-      const responses: PushResponse[] = [];
       const data = bytesOf(new Float32Array(sliceLength).fill(value));
       const request = {
         memberId: "worker-1",
@@ -118,8 +104,7 @@ export async function startServer(job: Job, files?: IdentityFiles): Promise<Test
           data,
         })),
       };
-      await pushes.request(request, (response) => responses.push(response) > 0);
-      return responses[0] as PushResponse;
+      return await served.push(request);
     },
     async weights() {
       const slices = [...store.slices].map(({ range }) => ({
@@ -141,14 +126,6 @@ export async function startServer(job: Job, files?: IdentityFiles): Promise<Test
       return weights;
     },
     counts: () => [...store.slices].map(({ count }) => count),
-    async close() {
-      if (closed) return;
-      closed = true;
-      pushes.close();
-      caller.close();
-      await serving.close(0);
-      await store.close();
-    },
   };
 }
 

@@ -81,28 +81,21 @@ export class Training {
    * Speed over so many seconds or a little more.
    * @param sample called at the begin and at the end
    */
-  async speed(seconds: number): Promise<TrainingSpeed>;
-  async speed<Sample>(seconds: number, sample: () => Sample): Promise<TrainingSpeed<Sample>>;
-  async speed<Sample>(seconds: number, sample?: () => Sample): Promise<TrainingSpeed<Sample | undefined>> {
-    let first: Sample | undefined;
+  async speed<Sample = undefined>(
+    seconds: number,
+    sample: () => Sample = () => undefined as Sample,
+  ): Promise<TrainingSpeed<Sample>> {
     const begin = await this.#soon(
       0,
-      this.#next("progress", () => {
-        first = sample?.();
-        return true;
-      }),
+      this.#next("progress", () => true),
     );
+    const first = sample();
     const { examplesCounted } = begin.event;
     const endMs = begin.timeMs + seconds * 1000;
-    let last: Sample | undefined;
-    const end = await this.#soon(
-      seconds,
-      this.#next("progress", (progress, timeMs) => {
-        if (timeMs < endMs || progress.examplesCounted === examplesCounted) return false;
-        last = sample?.();
-        return true;
-      }),
-    );
+    const isEnd = (progress: Of<"progress">, timeMs: number) =>
+      timeMs >= endMs && progress.examplesCounted !== examplesCounted;
+    const end = await this.#soon(seconds, this.#next("progress", isEnd));
+    const last = sample();
     const examples = end.event.examplesCounted - examplesCounted;
     return {
       examples,
