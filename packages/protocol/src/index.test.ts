@@ -38,6 +38,7 @@ test("the public names are these", () => {
     "throwUnlessOk",
     "toMessageStatus",
     "unary",
+    "wasAnswered",
     "watchEvents",
     "writeJoinToken",
   ]);
